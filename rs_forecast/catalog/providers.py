@@ -1,0 +1,46 @@
+"""Who provides what: the function that opens the source, and how many days behind the day itself it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rs_forecast.catalog._table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """One imagery or weather source. ``opener`` is ``module:function``, imported when it is used."""
+
+    name: str
+    kind: str
+    opener: str
+    latency_days: int
+    doc: str
+
+
+PROVIDERS: Table[Provider] = Table(
+    "source",
+    (
+        Provider(
+            name="local",
+            kind="imagery",
+            opener="rs_forecast.sources.local:open_scenes",
+            latency_days=1,
+            doc="a folder of scenes, one GeoTIFF a band, or NetCDF cubes",
+        ),
+        Provider(
+            name="csv",
+            kind="weather",
+            opener="rs_forecast.sources.weather:read_weather_csv",
+            latency_days=1,
+            doc="a table of daily values per station or parcel",
+        ),
+        Provider(
+            name="netcdf",
+            kind="weather",
+            opener="rs_forecast.sources.weather:read_weather_netcdf",
+            latency_days=7,
+            doc="daily grids, AgERA5 names and units understood",
+        ),
+    ),
+)

@@ -1,0 +1,364 @@
+"""The configuration: one TOML file to one frozen :class:`Config`. An unknown key is an error that names its line."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import re
+import tomllib
+import zoneinfo
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from rs_forecast.catalog import INDICES, PESTS, PRESETS, SEASONS, Index, Pest, Season
+from rs_forecast.catalog._table import Table
+from rs_forecast.catalog.bands import SCL_MASKED
+from rs_forecast.errors import ConfigError, RsForecastError, suggest
+
+_PLANNED = {
+    "traps": "light-trap counts", "catalog": "an office's own catalogue folder", "scouting": "the scouting list",
+    "compute": "a cluster scheduler",
+}  # fmt: skip
+"""Tables of the format that this version does not read yet: refused by name, so that nobody thinks they count."""
+
+
+_PLACED = ("workspace", "output")
+
+
+def _from_config(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base", Path())
+    try:
+        return Path(base) / path.expanduser()
+    except RuntimeError as err:  # ~somebody, and nobody has that name
+        raise ValueError("allowed is a path that exists here") from err
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as err:
+        raise ValueError("allowed is a name such as Asia/Ho_Chi_Minh or UTC") from err
+    return name
+
+
+def _rising(limits: tuple[float, ...]) -> tuple[float, ...]:
+    if list(limits) != sorted(set(limits)) or not all(0 < v < 1 for v in limits):
+        raise ValueError("allowed are three rising numbers between 0 and 1")
+    return limits
+
+
+def _unique[T](items: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(items)) < len(items):
+        raise ValueError("allowed is each item once")
+    return items
+
+
+ConfigPath = Annotated[Path, AfterValidator(_from_config)]
+"""A path, relative to the config file."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+"""A name that ends up in columns and file names."""
+
+Keys = tuple[str | int, ...]
+"""Keys, and numbers in lists, that lead to a value."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class RegionConfig(_Part):
+    """``[region]``."""
+
+    name: str = "region"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    communes: ConfigPath | None = None
+
+
+class WorkspaceConfig(_Part):
+    """``[workspace]``: the folder that holds data/ and models/."""
+
+    dir: ConfigPath = Path()
+
+
+class ParcelsConfig(_Part):
+    """``[parcels]``."""
+
+    path: ConfigPath
+    id: str | None = None
+    columns: Mapping[str, str] = {}
+    crs: str | int | None = None
+    encoding: str | None = None
+    layer: str | None = None
+
+
+class CropsConfig(_Part):
+    """``[crops]``."""
+
+    path: ConfigPath | None = None
+    columns: Mapping[str, str] = {}
+    encoding: str | None = None
+
+
+class ImageryConfig(_Part):
+    """``[imagery]``."""
+
+    source: Literal["local", "none"] = "none"
+    path: ConfigPath | tuple[ConfigPath, ...] | None = None
+    indices: Annotated[tuple[str, ...], AfterValidator(_unique)] = ("ndvi", "evi", "ndre", "lswi")
+    mask_classes: tuple[int, ...] = SCL_MASKED
+    mask_dilate_m: Annotated[float, Field(ge=0, le=2000)] = 20.0
+    latency_days: Annotated[int, Field(ge=0, le=60)] = 1
+    scale: Annotated[float, Field(gt=0)] | None = None
+    offset: float | None = None
+
+
+class WeatherConfig(_Part):
+    """``[weather]``."""
+
+    source: Literal["csv", "netcdf", "none"] = "none"
+    path: ConfigPath | None = None
+    latency_days: Annotated[int, Field(ge=0, le=60)] | None = None
+    columns: Mapping[str, str] = {}
+    encoding: str | None = None
+
+
+class SurveysConfig(_Part):
+    """``[surveys]``."""
+
+    path: ConfigPath
+    delay_days: Annotated[int, Field(ge=0, le=365)] = 7
+    layout: Literal["long"] = "long"
+    columns: Mapping[str, str] = {}
+    encoding: str | None = None
+
+
+class ForecastConfig(_Part):
+    """``[forecast]``."""
+
+    pests: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
+    horizons_weeks: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=26)], ...], Field(min_length=1), AfterValidator(_unique)
+    ] = (1, 2)
+    class_limits: Annotated[tuple[float, float, float], AfterValidator(_rising)] = (0.1, 0.3, 0.6)
+    preset: str = "default"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class OutputConfig(_Part):
+    """``[output]``."""
+
+    dir: ConfigPath = Path("outputs")
+    crs: str | int | None = None
+    resolution: Annotated[float, Field(gt=0, le=1000)] = 10.0
+
+
+class RunConfig(_Part):
+    """``[run]``: below this assessable share of the area a publication counts as degraded."""
+
+    min_assessable: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class SeasonConfig(_Part):
+    """One of ``[[seasons]]``."""
+
+    name: str
+    start: str
+
+
+class IndexConfig(_Part):
+    """``[indices.NAME]``: an index of one's own."""
+
+    formula: str
+    valid: tuple[float, float] = (-1.0, 1.0)
+    doc: str = "declared in the config"
+
+
+class PestConfig(_Part):
+    """``[pests.NAME]``: a pest that is not in the catalogue."""
+
+    event: str
+    unit: str
+    crop: str = ""
+    doc: str = "declared in the config"
+    stale_after_days: Annotated[int, Field(ge=1)] = 30
+
+
+class Config(_Part):
+    """Everything a run depends on, checked. Paths are absolute, or relative to the working folder."""
+
+    region: RegionConfig = RegionConfig()
+    workspace: WorkspaceConfig = WorkspaceConfig()
+    parcels: ParcelsConfig
+    crops: CropsConfig = CropsConfig()
+    imagery: ImageryConfig = ImageryConfig()
+    weather: WeatherConfig = WeatherConfig()
+    surveys: SurveysConfig
+    forecast: ForecastConfig
+    output: OutputConfig = OutputConfig()
+    run: RunConfig = RunConfig()
+    seasons: tuple[SeasonConfig, ...] = ()
+    indices: Mapping[Name, IndexConfig] = {}
+    pests: Mapping[Name, PestConfig] = {}
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        """Refuse names that no catalogue row, built in or declared here, answers to."""
+        with _blamed_on("seasons"):
+            _ = self.all_seasons
+        with _blamed_on("pests"):
+            pests = self.all_pests
+        with _blamed_on("indices"):
+            indices = self.all_indices
+        with _blamed_on("forecast", "pests"):
+            _ = [pests[name] for name in self.forecast.pests]
+        with _blamed_on("forecast", "preset"):
+            _ = PRESETS[self.forecast.preset]
+        with _blamed_on("imagery", "indices"):
+            _ = [indices[name] for name in self.imagery.indices]
+        for part in ("imagery", "weather"):
+            source, path = getattr(self, part).source, getattr(self, part).path
+            with _blamed_on(part, "source"):
+                if source != "none" and path is None:
+                    raise ConfigError(f'source = "{source}" needs a path')
+        return self
+
+    @property
+    def all_pests(self) -> Table[Pest]:
+        """The catalogue's pests and those declared in the config."""
+        own = (Pest(name=name, **dict(part)) for name, part in self.pests.items())
+        return PESTS.plus(own)
+
+    @property
+    def all_indices(self) -> Table[Index]:
+        """The catalogue's indices and those declared in the config."""
+        own = (Index(name=name, doi="", **dict(part)) for name, part in self.indices.items())
+        return INDICES.plus(own)
+
+    @property
+    def all_seasons(self) -> tuple[Season, ...]:
+        """The seasons of the config, else the catalogue's thirds of the year."""
+        own = Table("season", (Season(name=part.name, start=part.start) for part in self.seasons))
+        return tuple((own or SEASONS).values())
+
+    @property
+    def today(self) -> dt.date:
+        """The day it is in the region."""
+        return dt.datetime.now(zoneinfo.ZoneInfo(self.region.timezone)).date()
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a config file.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, is no TOML, or holds a key or value that is not allowed; the line is named.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{file}: cannot be read ({err}); name a config file, such as one that demo writes") from err
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as err:
+        raise ConfigError(f"{file}: is no valid TOML ({err})") from err
+    for name in sorted(_PLANNED.keys() & data.keys()):
+        raise ConfigError(f"{file}{_line(text, (name,))}: [{name}] ({_PLANNED[name]}) is not read by this version")
+    for name in _PLACED:  # a default path too is relative to the config file
+        data.setdefault(name, {})
+    try:
+        return Config.model_validate(data, context={"base": file.parent})
+    except ValidationError as err:
+        raise ConfigError("\n".join(_message(file, text, data, dict(item)) for item in err.errors())) from err
+
+
+@contextlib.contextmanager
+def _blamed_on(*path: str) -> Iterator[None]:
+    """Give an error of the catalogue its place in the config."""
+    try:
+        yield
+    except RsForecastError as err:
+        raise PydanticCustomError("catalog", "{text}", {"text": str(err), "path": path}) from err
+
+
+_WORDS = {"tuple_type": 'allowed is a list such as ["a", "b"]', "path_type": "allowed is a path, as text"}
+"""Where pydantic speaks of Python, and the reader of TOML."""
+
+
+def _message(file: Path, text: str, data: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+    kind = item["type"]
+    loc = (
+        item["ctx"]["path"] if kind == "catalog" else item["loc"] if kind == "missing" else _written(data, item["loc"])
+    )
+    place = f"{file}{_line(text, loc)}: {'.'.join(map(str, loc)) or 'config'}"
+    said = _WORDS.get(kind, item["msg"].removeprefix("Value error, "))
+    if kind == "extra_forbidden":
+        known = _known(loc[:-1])
+        return f"{place}: there is no such key{suggest(str(loc[-1]), known) or '.'} Known here: {', '.join(known)}"
+    if kind == "missing":
+        return f"{place}: is missing; add it"
+    if kind == "catalog":
+        return f"{place}: {said}"
+    return f"{place}: found {_shown(item['input'])}; {said}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _written(data: Any, loc: Keys) -> Keys:
+    """Return ``loc`` as far as it is in the file; pydantic adds which type of several it tried."""
+    for depth, part in enumerate(loc):
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return loc[:depth]
+    return loc
+
+
+def _known(loc: Keys) -> list[str]:
+    part: Any = Config
+    for name in loc:
+        field = part.model_fields.get(name)
+        if field is None:  # a name of the user's own, or a number in a list
+            break
+        inner = [t for t in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(t, type)]
+        part = next((t for t in inner if issubclass(t, _Part)), part)
+    return list(part.model_fields)
+
+
+def _line(text: str, loc: Keys) -> str:
+    """Return ``, line N`` of what ``loc`` leads to, or of what holds it; an empty text where nothing is written."""
+    places = list(_places(text))
+    for depth in range(len(loc), 0, -1):
+        for number, path in places:
+            if path[:depth] == loc[:depth]:
+                return f", line {number}"
+    return ""
+
+
+def _places(text: str) -> Iterator[tuple[int, Keys]]:
+    """Yield the number of each line that opens a table or sets a key, and the path to it."""
+    table: Keys = ()
+    seen: Counter[Keys] = Counter()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line):
+            table = _keys(header[2])
+            if header[1] == "[[":
+                seen[table] += 1
+                table += (seen[table] - 1,)
+            yield number, table
+        elif key := re.match(r"\s*([\w\"'.-]+)\s*=", line):
+            yield number, table + _keys(key[1])
+
+
+def _keys(dotted: str) -> Keys:
+    return tuple(part.strip(" \"'") for part in dotted.split("."))
