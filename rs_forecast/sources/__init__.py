@@ -1,0 +1,1 @@
+"""The only code that touches input files and the network."""

@@ -1,0 +1,271 @@
+"""Tables from outside: CSV, Excel and point GeoJSON as text cells, turned into what a schema's fields say."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import os
+import re
+import unicodedata
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyogrio
+
+from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SchemaError, SourceError, listing, suggest
+from rs_forecast.schema import ROW, Field, Problem, describe, find_problems, parse_columns
+from rs_forecast.sources._paths import check_archive, input_file, read_bytes, vector_format
+
+LON = Field(
+    name="lon", kind="number", doc="longitude, WGS 84", unit="°E", low=-180, high=180, required=False, nullable=True
+)
+LAT = Field(
+    name="lat", kind="number", doc="latitude, WGS 84", unit="°N", low=-90, high=90, required=False, nullable=True
+)
+
+SYNTHETIC = "SYNTHETIC"
+_MISSING = frozenset({"na", "n/a", "#n/a", "nan", "null"})
+_COMMA = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})*,\d+|[-+]?\d+,\d+")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ].*)?|\d{8}")
+_EXTRA = "\0extra"
+
+
+def read_table(
+    path: str | os.PathLike[str] | None,
+    fields: Sequence[Field],
+    *,
+    what: str,
+    columns: Mapping[str, str] | None = None,
+    encoding: str | None = None,
+) -> tuple[pd.DataFrame, list[Problem], str]:
+    """Return the file's cells as ``fields`` say, what is wrong with single cells, and the file's name.
+
+    The table has the columns of ``fields`` that the file has; its index is the row in the file, the header being
+    row 1. A cell that cannot be turned is missing in the table and named among the problems.
+
+    Raises
+    ------
+    SourceError, SchemaError, ConfigError, NoDataError
+        The file cannot be opened or decoded, has no rows, or lacks a required column.
+    """
+    file = input_file(path, what)
+    raw, problems = read_cells(file, what, encoding)
+    raw = _renamed(raw, dict(columns or {}), file.name, what)
+    _require(raw, fields, file.name, what)
+    table = raw[[field.name for field in fields if field.name in raw.columns]]
+    if table.empty:
+        lost = f". {describe(problems, file.name)}" if problems else ""
+        raise NoDataError(f"{file.name}: it has a header and no usable row below it{lost}")
+    table, wrong = parse_columns(*_prepared(table, fields, problems))
+    problems += [_explained(problem) for problem in wrong]
+    return table, problems + find_problems(table, fields, file.name), file.name
+
+
+def read_cells(file: Path, what: str, encoding: str | None = None) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return every cell of a table file as clean text, missing where empty, and rows of a wrong length."""
+    suffix = file.suffix.lower()
+    problems: list[Problem] = []
+    if suffix in (".csv", ".txt", ".tsv"):
+        table, problems = _csv_cells(file, what, encoding)
+    elif suffix == ".xlsx":
+        table = _excel_cells(file, what)
+    elif suffix in (".geojson", ".json"):
+        table = _point_cells(file, what)
+    else:
+        raise SourceError(
+            f"{what}: {file.name} has the ending {suffix or 'of no kind'!r}, allowed are .csv, .txt, .tsv, .xlsx, "
+            ".geojson; save the table as CSV (UTF-8)"
+        )
+    table = table.apply(as_text)
+    names = [str(clean_text(str(name))) for name in table.columns]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise SchemaError(f"{file.name}: column {listing(sorted(twice))} is there twice; rename or delete one of them")
+    return table.set_axis(names, axis=1).dropna(how="all"), problems
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """Return ``values`` as clean text: 12.0 is "12", blanks are missing, accents are composed (NFC)."""
+    if isinstance(values.dtype, pd.StringDtype):
+        text = values.str.strip()
+        if text.str.isascii().all():  # a million cells at once
+            return text.mask(text == "")
+    return pd.Series([clean_text(value) for value in values], index=values.index, dtype="str")
+
+
+def clean_text(value: Any) -> str | None:
+    """Return one cell as clean text, or None."""
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value).strip() or None
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    if hasattr(value, "is_integer") and value.is_integer() and not isinstance(value, bool):
+        return str(int(value))
+    return str(value)
+
+
+def mark_synthetic[TableT: pd.DataFrame](table: TableT, texts: Iterable[object]) -> TableT:
+    """Set ``attrs["synthetic"]`` on ``table`` if one of ``texts`` says SYNTHETIC."""
+    if any(SYNTHETIC in str(text) for text in texts):
+        table.attrs["synthetic"] = True
+    return table
+
+
+def unknown_names(names: pd.Series, allowed: str, known: Iterable[str]) -> list[Problem]:
+    """Return a problem for each given name that is not among ``known``; the first few with the nearest one."""
+    wanted = set(known)
+    bad = names[names.notna() & ~names.isin(wanted)]
+    # difflib is slow over many parcels, and only the first few are printed
+    rules = {name: f"{allowed} ({near[2:]})" for name in bad.unique()[:5] if (near := suggest(name, wanted))}
+    return [Problem(row, str(names.name), name, rules.get(name, allowed)) for row, name in bad.items()]
+
+
+def _csv_cells(file: Path, what: str, encoding: str | None) -> tuple[pd.DataFrame, list[Problem]]:
+    text = _decoded(read_bytes(file, what), encoding, file.name)
+    buffer = io.StringIO(text, newline="")
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+    separator = max(",;\t", key=first.count)
+    try:
+        header = next(row for row in csv.reader(buffer, delimiter=separator) if row)
+        table = pd.read_csv(
+            buffer, sep=separator, header=None, names=[*header, _EXTRA], dtype="str", index_col=False,
+            keep_default_na=False, na_values=[""], skip_blank_lines=False,
+        )  # fmt: skip
+        if not table[_EXTRA].notna().any():
+            return table.drop(columns=_EXTRA).set_axis(_rows(len(table))), []
+        return _ragged_cells(text, separator)
+    except ValueError:  # repeated names, too many cells, a quote left open
+        return _ragged_cells(text, separator)
+    except csv.Error as err:
+        raise SchemaError(f"{file.name}: it cannot be read as CSV ({err}); export it again") from err
+
+
+def _ragged_cells(text: str, separator: str) -> tuple[pd.DataFrame, list[Problem]]:
+    """Read row by row: slower, and it can name rows that are longer than the header."""
+    rows = list(csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=separator))
+    header, body = rows[0], rows[1:]
+    width = len(header)
+    rule = (
+        f"{width} cells as in the header; write numbers with a decimal point, and a text with {separator!r} in quotes"
+    )
+    long = [i for i, row in enumerate(body) if len(row) > width and any(row[width:])]
+    problems = [Problem(i + 2, f"{width + 1} and on", separator.join(body[i]), rule) for i in long]
+    cells = [row[:width] + [""] * (width - len(row)) for row in body]
+    table = pd.DataFrame(cells, columns=pd.Index(header), index=_rows(len(cells)), dtype="str")
+    return table.drop(index=[problem.row for problem in problems]), problems
+
+
+def _rows(count: int) -> pd.RangeIndex:
+    return pd.RangeIndex(2, count + 2, name=ROW)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence on an unknown name: the nearest known one as a question, or a full stop."""
+    return suggest(name, known) or "."
+
+
+def check_encoding(encoding: str | None, name: str) -> None:
+    """Raise ConfigError for an encoding that Python does not know."""
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except LookupError as err:
+        raise ConfigError(f'{name}: {err}; allowed is an encoding such as "utf-8" or "windows-1258"') from err
+
+
+def _decoded(data: bytes, encoding: str | None, name: str) -> str:
+    if encoding is None and data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    if encoding is None and b"\0" in data[:4096]:
+        raise SchemaError(f"{name}: it is not text; save the table as CSV (UTF-8)")
+    check_encoding(encoding, name)
+    try:
+        return data.decode(encoding or "utf-8-sig")
+    except UnicodeDecodeError as err:
+        row = data.count(b"\n", 0, err.start) + 1
+        raise SchemaError(
+            f"{name}: row {row} is not {err.encoding} (byte {err.start} is 0x{data[err.start]:02x}); save it as CSV "
+            '(UTF-8), or declare what it is, such as encoding = "windows-1258"'
+        ) from err
+
+
+def _excel_cells(file: Path, what: str) -> pd.DataFrame:
+    read_bytes(file, what)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            check_archive(archive, file.name, what)
+        book = pd.read_excel(file, sheet_name=None, dtype=object, engine="openpyxl", keep_default_na=False)
+    except ImportError as err:
+        raise SourceError(
+            f"{what}: reading {file.name} needs openpyxl: pip install openpyxl, or save the sheet as CSV (UTF-8)"
+        ) from err
+    except (zipfile.BadZipFile, ValueError, KeyError, OSError) as err:
+        raise SourceError(f"{what}: {file.name} is not a readable Excel workbook ({err}); save it again") from err
+    name, sheet = str(next(iter(book))), pd.DataFrame(next(iter(book.values())))
+    if len(book) > 1:
+        others = listing(list(book)[1:])
+        warnings.warn(DataWarning(f"{file.name}: only the first sheet {name!r} is read, not {others}"), stacklevel=4)
+    return sheet.set_axis(_rows(len(sheet)))
+
+
+def _point_cells(file: Path, what: str) -> pd.DataFrame:
+    kind = vector_format(file, what)
+    try:
+        frame = pyogrio.read_dataframe(f"{kind.prefix}{file}", datetime_as_string=True, force_2d=True)
+    except (RuntimeError, ValueError) as err:
+        raise SourceError(f"{what}: {file.name} cannot be read as GeoJSON ({err})") from err
+    if "geometry" in frame.columns:
+        points = frame.geometry.to_crs(4326).where(frame.geom_type == "Point")
+        frame = pd.DataFrame(frame.drop(columns="geometry")).assign(lon=points.x, lat=points.y)
+    return pd.DataFrame(frame).set_axis(_rows(len(frame)))
+
+
+def _renamed(raw: pd.DataFrame, columns: dict[str, str], name: str, what: str) -> pd.DataFrame:
+    for ours, theirs in columns.items():
+        if theirs not in raw.columns:
+            raise SchemaError(
+                f'{name}: it has no column "{theirs}" for {ours}{nearest(theirs, raw.columns)} '
+                f"Found: {listing(raw.columns, 20)}. Mend [{what}.columns]"
+            )
+    back = {theirs: ours for ours, theirs in columns.items()}
+    return raw.drop(columns=[c for c in columns if c in raw.columns and c not in back]).rename(columns=back)
+
+
+def _require(raw: pd.DataFrame, fields: Sequence[Field], name: str, what: str) -> None:
+    missing = [f.name for f in fields if f.required and f.name not in raw.columns]
+    if missing:
+        near = nearest(missing[0], raw.columns)
+        raise SchemaError(
+            f"{name}: column {listing(missing)} is missing{near} Found: {listing(raw.columns, 20)}. "
+            f"Rename the column, or map it under [{what}.columns]"
+        )
+
+
+def _prepared(
+    table: pd.DataFrame, fields: Sequence[Field], problems: list[Problem]
+) -> tuple[pd.DataFrame, Sequence[Field]]:
+    """Take words for "missing" out of number and day cells, and days that are no full date."""
+    out = table.copy()
+    for field in fields:
+        if field.name not in out.columns or field.kind == "text":
+            continue
+        cells = out[field.name]
+        cells = cells.mask(cells.str.lower().isin(_MISSING))
+        if field.kind == "day":
+            odd = cells.notna() & ~cells.str.fullmatch(_DAY.pattern).fillna(value=False)
+            problems += [Problem(row, field.name, cells[row], field.rule) for row in cells.index[odd]]
+            cells = cells.mask(odd).str.slice(0, 10)
+        out[field.name] = cells
+    return out, fields
+
+
+def _explained(problem: Problem) -> Problem:
+    if isinstance(problem.found, str) and _COMMA.fullmatch(problem.found):
+        return problem._replace(rule=f"{problem.rule}, with a decimal point and not a comma")
+    return problem

@@ -1,0 +1,79 @@
+"""What a scene is: one overpass over one tile, as files of bands that nobody has decoded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from odc.geo.geobox import GeoBox
+
+from rs_forecast.errors import SourceError
+
+_MOST_PIXELS = 40_000**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandFile:
+    """One band of one scene. Reflectance is ``raw * scale + offset``, cut at 0; ``nodata`` is a raw value."""
+
+    href: str
+    driver: str
+    """GDAL's name of the format, ``GTiff``, or ``NetCDF`` for a variable of a cube."""
+    geobox: GeoBox
+    scale: float
+    offset: float
+    nodata: float | None
+    variable: str = ""
+    step: int = 0
+    """In a cube: the variable, and the index along its time dimension."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One overpass. ``bands`` are named as in :mod:`rs_forecast.catalog.bands`."""
+
+    scene_id: str
+    tile: str
+    date: pd.Timestamp
+    known_at: pd.Timestamp
+    known_at_basis: str
+    """``measured`` where a fetch of ours saw it arrive, ``assumed`` for date + latency."""
+    provider: str
+    bands: Mapping[str, BandFile]
+    baseline: str = ""
+    synthetic: bool = False
+
+
+def check_grid(grid: GeoBox) -> None:
+    """Raise :class:`SourceError` unless ``grid`` can be a satellite image's: square pixels in metres, north up."""
+    rows, cols = grid.shape
+    if rows * cols > _MOST_PIXELS:
+        raise SourceError(f"declares {cols} x {rows} pixels; no Sentinel-2 tile is as large")
+    a = grid.affine
+    if a.b or a.d or a.a <= 0 or abs(a.a + a.e) > 1e-6 * a.a:
+        raise SourceError(f"its pixels are not square and north-up (transform {a.to_gdal()}); write it again so")
+    crs = grid.crs
+    if crs is None or not crs.projected or crs.units != ("metre", "metre"):
+        raise SourceError(
+            f"its CRS is {crs or 'missing'}; a projected one in metres is due, such as the tile's UTM zone"
+        )
+
+
+def scenes_table(scenes: Iterable[Scene]) -> pd.DataFrame:
+    """Return one row a scene: ``scene_id tile date known_at known_at_basis provider baseline bands``."""
+    rows = [
+        {
+            "scene_id": scene.scene_id,
+            "tile": scene.tile,
+            "date": scene.date,
+            "known_at": scene.known_at,
+            "known_at_basis": scene.known_at_basis,
+            "provider": scene.provider,
+            "baseline": scene.baseline,
+            "bands": " ".join(scene.bands),
+        }
+        for scene in scenes
+    ]
+    names = ("scene_id", "tile", "date", "known_at", "known_at_basis", "provider", "baseline", "bands")
+    return pd.DataFrame(rows, columns=list(names))
