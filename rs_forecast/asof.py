@@ -1,0 +1,87 @@
+"""The only code that knows time order: tables as they were known at an issue date.
+
+A row may be used on the day ``issued`` if ``known_at <= issued``. Where the same thing was reported more than once, the
+newest version known by then counts: a reprocessed scene replaces its first version from the day it was there, and a
+weather observation replaces the forecast of its day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rs_forecast import schema
+from rs_forecast.errors import LeakageError, listing
+
+SIGNAL_KEY = (schema.PARCEL, "date")
+WEATHER_KEY = ("site", "date")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """What a forecast is made from. An absent source is an empty table."""
+
+    signals: pd.DataFrame
+    weather: pd.DataFrame
+    weights: pd.DataFrame
+    surveys: pd.DataFrame
+    crops: pd.DataFrame
+
+
+class Versions:
+    """A table that gives, for any day, the newest version of each row known by then."""
+
+    def __init__(self, table: pd.DataFrame, key: Sequence[str]) -> None:
+        order = [*key, "known_at"]
+        self._table = table.sort_values(order, kind="stable", ignore_index=True)
+        self._known = self._table["known_at"].to_numpy("datetime64[us]")
+        same = np.ones(len(self._table), bool)
+        for column in key:
+            values = self._table[column].to_numpy()
+            same[:-1] &= values[1:] == values[:-1]
+        same[-1:] = False
+        self._replaced_at = np.full(len(self._table), np.datetime64("NaT", "us"), "datetime64[us]")
+        self._replaced_at[:-1] = np.where(same[:-1], self._known[1:], np.datetime64("NaT", "us"))
+
+    def at(self, issued: pd.Timestamp) -> pd.DataFrame:
+        """Return the rows known at ``issued``, sorted by key."""
+        day = issued.to_datetime64()
+        replaced = self._replaced_at <= day  # NaT compares as false: never replaced
+        return self._table.loc[(self._known <= day) & ~replaced]
+
+
+class AsOf:
+    """All tables, ready to be cut at any issue date."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._signals = Versions(tables.signals, SIGNAL_KEY)
+        self._weather = Versions(tables.weather, WEATHER_KEY)
+        # of several visits of one day the highest finding is the last, as it is for the label
+        self._surveys = tables.surveys.sort_values([schema.PARCEL, "date", "value", "known_at"], kind="stable")
+        self._crops = tables.crops.sort_values([schema.PARCEL, "sown", "known_at"], kind="stable")
+        self._weights = tables.weights
+
+    def at(self, issued: pd.Timestamp) -> Tables:
+        """Return the tables as the office had them on the day ``issued``."""
+        return Tables(
+            signals=self._signals.at(issued),
+            weather=self._weather.at(issued),
+            weights=self._weights,
+            surveys=self._surveys.loc[self._surveys["known_at"] <= issued],
+            crops=self._crops.loc[self._crops["known_at"] <= issued],
+        )
+
+
+def check_known(table: pd.DataFrame, issued: pd.Timestamp, what: str) -> None:
+    """Raise :class:`LeakageError` if ``table`` holds a row that was not known at ``issued``."""
+    late = table["known_at"] > issued
+    if late.any():
+        rows = table.loc[late]
+        first = [f"{row.known_at:%Y-%m-%d}" for row in rows.head(3).itertuples()]
+        raise LeakageError(
+            f"{what}: {len(rows)} rows were known only after the issue date {issued:%Y-%m-%d} (known at "
+            f"{listing(first)}); cut the tables with rs_forecast.asof before features are computed"
+        )

@@ -1,0 +1,244 @@
+"""Signals, weather, surveys and crops joined into rows that a model learns from, or forecasts.
+
+Training rows and live rows come from the same code: a training row is what a live row would have been on its issue
+date, with the label that surveys brought later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rs_forecast import features, schema
+from rs_forecast.asof import AsOf, Tables
+from rs_forecast.catalog import PESTS, SEASONS, Pest, Season
+from rs_forecast.catalog.seasons import season_of
+from rs_forecast.errors import ConfigError, NoDataError
+
+_ZONES = ("sub_zone", "commune_code")
+_WEEK = pd.Timedelta(weeks=1)
+
+
+class _Ground(NamedTuple):
+    """The parcels, as arrays in one order."""
+
+    ids: pd.Index
+    zone: NDArray[np.int64]
+    table: gpd.GeoDataFrame
+
+
+class _Asked(NamedTuple):
+    """Rows wanted of one issue date: for a pest and weeks ahead, positions of parcels and their labels (None: live)."""
+
+    pest: Pest
+    horizon: int
+    at: NDArray[np.intp]
+    labels: pd.DataFrame | None = None
+
+
+def build_dataset(
+    parcels: gpd.GeoDataFrame,
+    signals: pd.DataFrame | None,
+    weather: tuple[pd.DataFrame, pd.DataFrame] | None,
+    surveys: pd.DataFrame | None,
+    *,
+    pest: str | Sequence[str],
+    horizon_weeks: int | Sequence[int],
+    issued: Any = None,
+    until: Any = None,
+    crops: pd.DataFrame | None = None,
+    pests: Mapping[str, Pest] = PESTS,
+    seasons: Sequence[Season] = tuple(SEASONS.values()),
+    progress: Callable[[int, int], None] | None = None,
+) -> gpd.GeoDataFrame:
+    """Return rows keyed by ``(parcel_id, issued, pest, horizon_weeks)``, with features as known at ``issued``.
+
+    Parameters
+    ----------
+    parcels, signals, weather, surveys, crops
+        Tables of :func:`read_parcels`, :func:`extract_signals`, :func:`get_weather`, :func:`read_surveys` and
+        ``read_crops``; a source that is not there is None.
+    pest, horizon_weeks
+        One or more pests, and weeks ahead.
+    issued
+        The issue date of live rows, one per parcel. Without it the rows are training rows: one per parcel, valid week
+        and pest that was surveyed, issued on the Monday ``horizon_weeks`` before the valid week's.
+    until
+        For training rows: only labels known by this day.
+    pests
+        The pests that may be named.
+    seasons
+        Seasons that split the year.
+    progress
+        Called with (issue dates done, in all).
+
+    Returns
+    -------
+    GeoDataFrame
+        Columns of ``schema.DATASET``, features, and the parcel's geometry. ``label`` is 1 where any survey dated in the
+        valid week reaches the threshold, 0 where none does, NaN where there is none.
+
+    Raises
+    ------
+    NoDataError
+        No survey of the pests gives a label.
+    """
+    schema.check_parcels(parcels)
+    rows = [pests[name] for name in ([pest] if isinstance(pest, str) else pest)]
+    horizons = [int(h) for h in ([horizon_weeks] if isinstance(horizon_weeks, int) else horizon_weeks)]
+    if not rows or not horizons or min(horizons) < 1:
+        raise ConfigError(
+            f"a forecast needs a pest and weeks ahead of at least 1; found {pest!r} and {horizon_weeks!r}"
+        )
+    tables = _tables(signals, weather, surveys, crops)
+    ground = _ground(parcels)
+    if issued is not None:
+        day = schema.day(issued)
+        wanted = {day: [_Asked(p, h, np.arange(len(parcels))) for p in rows for h in horizons]}
+    else:
+        wanted = _labelled(tables.surveys, rows, horizons, ground.ids, until)
+    history = AsOf(tables)
+    parts = []
+    for done, (day, asked) in enumerate(sorted(wanted.items()), start=1):
+        parts.append(_rows_at(day, asked, history.at(day), ground, seasons))
+        if progress is not None:
+            progress(done, len(wanted))
+    table = pd.concat(parts, ignore_index=True)
+    order = ["issued", "pest", "horizon_weeks", schema.PARCEL]
+    table = table.sort_values(order, kind="stable", ignore_index=True)
+    geometry = parcels.set_index(schema.PARCEL).geometry.loc[table[schema.PARCEL]].to_numpy()
+    out = gpd.GeoDataFrame(table, geometry=geometry, crs=parcels.crs)
+    out.attrs["synthetic"] = any(
+        bool(t.attrs.get("synthetic")) for t in (parcels, signals, surveys, crops, *(weather or ())) if t is not None
+    )
+    return out
+
+
+def _rows_at(
+    issued: pd.Timestamp,
+    asked: Sequence[_Asked],
+    known: Tables,
+    ground: _Ground,
+    seasons: Sequence[Season],
+) -> pd.DataFrame:
+    imagery, last_look = features.signal_features(known.signals, ground.ids, ground.zone, issued)
+    weather = features.weather_features(known.weather, known.weights, ground.ids, issued)
+    monday = issued - pd.Timedelta(days=issued.day_of_week)
+    parts = []
+    for pest, horizon, at, labels in asked:
+        valid_from = monday + horizon * _WEEK
+        found = {
+            **imagery,
+            **weather,
+            **features.survey_features(known.surveys, pest, ground.ids, ground.zone, issued, valid_from),
+            **features.crop_features(known.crops, ground.ids, issued, valid_from),
+            **features.calendar_features(len(ground.ids), valid_from),
+        }
+        parts.append(
+            pd.DataFrame(
+                {
+                    schema.PARCEL: ground.ids[at],
+                    "issued": issued,
+                    "pest": pest.name,
+                    "horizon_weeks": float(horizon),
+                    "valid_from": valid_from,
+                    "valid_to": valid_from + _WEEK - pd.Timedelta(days=1),
+                    "season": season_of(valid_from.date(), seasons),
+                    "commune_code": ground.table["commune_code"].to_numpy()[at],
+                    "sub_zone": ground.table["sub_zone"].to_numpy()[at],
+                    "status": _status(pest, found, ground)[at],
+                    "last_clear_obs": last_look[at],
+                    "label": np.nan if labels is None else labels["label"].to_numpy(),
+                    "label_known_at": np.datetime64("NaT", "us") if labels is None else labels["known_at"].to_numpy(),
+                    **{name: column[at] for name, column in found.items()},
+                }
+            )
+        )
+    days = ["issued", "valid_from", "valid_to", "last_clear_obs", "label_known_at"]
+    return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(days, "datetime64[us]"))
+
+
+def _status(pest: Pest, found: features.Columns, ground: _Ground) -> NDArray[np.object_]:
+    """What each parcel's forecast would rest on."""
+    age = found["data_age_days"]
+    out = np.where(np.isnan(age), "no_imagery", np.where(age > pest.stale_after_days, "stale", "ok")).astype(object)
+    crop = ground.table["crop"]
+    if pest.crop:
+        out[(crop.notna() & (crop != pest.crop)).to_numpy()] = schema.NOT_ASSESSABLE
+    sources = [v for name, v in found.items() if name not in ("week_sin", "week_cos", *_COUNTS)]
+    out[np.isnan(np.stack(sources)).all(axis=0)] = schema.NOT_ASSESSABLE
+    return out
+
+
+_COUNTS = ("clear_looks_90d", "survey_near_visits")
+
+
+def _labelled(
+    surveys: pd.DataFrame, pests: Sequence[Pest], horizons: Sequence[int], ids: pd.Index, until: Any
+) -> dict[pd.Timestamp, list[_Asked]]:
+    """Return what the surveys give labels for, by issue date."""
+    known = surveys if until is None else surveys.loc[surveys["known_at"] <= schema.day(until)]
+    wanted: dict[pd.Timestamp, list[_Asked]] = {}
+    for pest in pests:
+        own = known.loc[(known["pest"] == pest.name) & known[schema.PARCEL].isin(ids)]
+        visits = pd.DataFrame(
+            {
+                schema.PARCEL: own[schema.PARCEL],
+                "week": own["date"] - pd.to_timedelta(own["date"].dt.day_of_week, unit="D"),
+                "label": np.asarray(pest.is_event(own["value"].to_numpy()), np.float64),
+                "known_at": own["known_at"],
+            }
+        )
+        labels = visits.groupby(["week", schema.PARCEL], as_index=False).agg({"label": "max", "known_at": "max"})
+        for week in pd.DatetimeIndex(labels["week"].unique()):
+            group = labels.loc[labels["week"] == week]
+            at = ids.get_indexer(pd.Index(group[schema.PARCEL]))
+            for horizon in horizons:
+                wanted.setdefault(week - horizon * _WEEK, []).append(_Asked(pest, horizon, at, group))
+    if not wanted:
+        raise NoDataError(
+            f"{len(surveys)} survey rows give no label for {', '.join(p.name for p in pests)}"
+            + (f" known by {schema.day(until):%Y-%m-%d}" if until is not None else "")
+        )
+    return wanted
+
+
+def _ground(parcels: gpd.GeoDataFrame) -> _Ground:
+    table = parcels.reindex(columns=[*parcels.columns, *({*_ZONES, "crop"} - set(parcels.columns))])
+    for name in (*_ZONES, "crop"):
+        table[name] = table[name].astype("str").where(table[name].notna(), None).astype("str")
+    zone = table["sub_zone"].fillna(table["commune_code"]).fillna("")
+    return _Ground(pd.Index(table[schema.PARCEL]), pd.factorize(zone)[0].astype(np.int64), table)
+
+
+def _tables(
+    signals: pd.DataFrame | None,
+    weather: tuple[pd.DataFrame, pd.DataFrame] | None,
+    surveys: pd.DataFrame | None,
+    crops: pd.DataFrame | None,
+) -> Tables:
+    rows, weights = weather if weather is not None else (None, None)
+    tables = Tables(
+        signals=_or_empty(signals, schema.SIGNALS),
+        weather=_or_empty(rows, schema.WEATHER),
+        weights=_or_empty(weights, schema.WEATHER_WEIGHTS),
+        surveys=_or_empty(surveys, schema.SURVEYS),
+        crops=_or_empty(crops, schema.CROPS),
+    )
+    schema.check_signals(tables.signals)
+    schema.check_weather(tables.weather, tables.weights)
+    schema.check_surveys(tables.surveys)
+    schema.check_crops(tables.crops)
+    return tables
+
+
+def _or_empty(table: pd.DataFrame | None, fields: Sequence[schema.Field]) -> pd.DataFrame:
+    if table is not None:
+        return table
+    kinds = {"text": "str", "day": "datetime64[us]", "number": "float64"}
+    return pd.DataFrame({f.name: pd.Series(dtype=kinds[f.kind]) for f in fields if f.required})

@@ -1,0 +1,136 @@
+"""Nothing known after the issue date reaches a feature; and the test that says so can fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tables import PEST, START, make_parcels, make_tables
+
+from rs_forecast import asof, features
+from rs_forecast.asof import AsOf, Tables, Versions
+from rs_forecast.dataset import build_dataset
+from rs_forecast.errors import LeakageError
+from rs_forecast.schema import feature_names
+
+PARCELS = make_parcels()
+
+
+def live(tables: Tables, issued: pd.Timestamp) -> pd.DataFrame:
+    return build_dataset(
+        PARCELS,
+        tables.signals,
+        (tables.weather, tables.weights),
+        tables.surveys,
+        crops=tables.crops,
+        pest=PEST,
+        horizon_weeks=[1, 3],
+        issued=issued,
+    ).drop(columns="geometry")
+
+
+def tamper(tables: Tables, issued: pd.Timestamp, rng: np.random.Generator) -> Tables:
+    """Change, drop and add rows that were known only after ``issued``; leave all others as they are."""
+
+    def one(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+        late = table["known_at"] > issued
+        future = table.loc[late].sample(frac=0.7, random_state=int(rng.integers(1 << 30))).copy()
+        for column in future.select_dtypes("float"):
+            future[column] = future[column].abs() * rng.uniform(0, 0.9)
+        # reports of old days that came in late: the hardest case, since their date lies before the issue date
+        old = table.loc[~late].sample(frac=0.3, random_state=int(rng.integers(1 << 30))).copy()
+        old["known_at"] = issued + pd.Timedelta(days=int(rng.integers(1, 60)))
+        for column in old.select_dtypes("float"):
+            old[column] = old[column] * 0.5
+        for column in {"date", "sown"} & set(table.columns):
+            future[column] += pd.to_timedelta(rng.integers(-20, 20, len(future)), unit="D")
+            old[column] += pd.to_timedelta(rng.integers(-20, 20, len(old)), unit="D")
+        later = pd.concat([future, old]).drop_duplicates([*key, "known_at"])
+        return pd.concat([table.loc[~late], later], ignore_index=True).sample(frac=1, random_state=1)
+
+    return replace(
+        tables,
+        signals=one(tables.signals, ["parcel_id", "date"]),
+        weather=one(tables.weather, ["site", "date"]),
+        surveys=one(tables.surveys, ["parcel_id", "date", "value"]),
+        crops=one(tables.crops, ["parcel_id", "sown"]),
+    )
+
+
+def features_change(seed: int, day: int) -> bool:
+    """Return whether any feature of the issue date moves when rows known after it do."""
+    rng = np.random.default_rng(seed)
+    tables = make_tables(rng)
+    issued = START + pd.Timedelta(days=day)
+    before, after = live(tables, issued), live(tamper(tables, issued, rng), issued)
+    return not before.equals(after)
+
+
+@given(seed=st.integers(0, 10_000), day=st.integers(30, 880))
+@settings(max_examples=25)
+def test_no_feature_moves_when_rows_known_later_change(seed: int, day: int) -> None:
+    assert not features_change(seed, day)
+
+
+@pytest.mark.slow
+@given(seed=st.integers(0, 1_000_000), day=st.integers(0, 899))
+@settings(max_examples=300)
+def test_no_feature_moves_on_many_seeds(seed: int, day: int) -> None:
+    assert not features_change(seed, day)
+
+
+@pytest.mark.parametrize("table", ["signals", "weather", "surveys", "crops"])
+def test_a_planted_leak_is_caught_by_the_property(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    cut = AsOf.at
+
+    def leaky(self: AsOf, issued: pd.Timestamp) -> Tables:
+        everything = cut(self, pd.Timestamp("2100-01-01").as_unit("us"))
+        return replace(cut(self, issued), **{table: getattr(everything, table)})
+
+    monkeypatch.setattr(AsOf, "at", leaky)
+    with pytest.raises(LeakageError, match=table):
+        features_change(1, 400)
+    monkeypatch.setattr(features, "check_known", lambda *_: None)
+    assert features_change(1, 400), "with its guard taken out, the leak must move a feature"
+
+
+def test_training_rows_keep_their_features_when_later_rows_change() -> None:
+    rng = np.random.default_rng(3)
+    tables = make_tables(rng)
+    issued = START + pd.Timedelta(days=500)
+
+    def history(t: Tables) -> pd.DataFrame:
+        rows = build_dataset(
+            PARCELS, t.signals, (t.weather, t.weights), t.surveys, crops=t.crops, pest=PEST, horizon_weeks=1
+        )
+        rows = rows.loc[rows["issued"] <= issued].set_index(["parcel_id", "issued"])
+        return pd.DataFrame(rows[feature_names(rows)])
+
+    before, after = history(tables), history(tamper(tables, issued, rng))
+    both = before.index.intersection(after.index)
+    assert len(both) > 100
+    pd.testing.assert_frame_equal(before.loc[both], after.loc[both])
+
+
+@given(seed=st.integers(0, 500), day=st.integers(-5, 950))
+def test_versions_are_the_newest_known_of_each_key(seed: int, day: int) -> None:
+    table = make_tables(np.random.default_rng(seed), days=200).signals
+    issued = START + pd.Timedelta(days=day)
+    found = Versions(table, asof.SIGNAL_KEY).at(issued)
+    known = table.loc[table["known_at"] <= issued].sort_values("known_at", kind="stable")
+    expected = known.groupby(["parcel_id", "date"], as_index=False).last().sort_values(["parcel_id", "date"])
+    columns = list(expected.columns)
+    pd.testing.assert_frame_equal(found[columns].reset_index(drop=True), expected.reset_index(drop=True))
+
+
+def test_a_reprocessed_scene_counts_from_the_day_it_was_there() -> None:
+    day = [pd.Timestamp(d).as_unit("us") for d in ("2024-01-01", "2024-01-02", "2024-03-01")]
+    table = pd.DataFrame({"parcel_id": "a", "date": day[0], "known_at": [day[1], day[2]], "v": [1.0, 2.0]})
+    versions = Versions(table, ("parcel_id", "date"))
+    assert versions.at(day[0])["v"].tolist() == []
+    assert versions.at(day[1])["v"].tolist() == [1.0]
+    assert versions.at(day[2])["v"].tolist() == [2.0]
