@@ -1,0 +1,174 @@
+"""The command line: thin over :mod:`rs_forecast.pipeline`, with progress, exit codes and ``--json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from rs_forecast.errors import BusyError, ConfigError, NoDataError, RsForecastError, SchemaError, SourceError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Forecasts of crop pests, field by field. Exit codes: 0 published or unchanged, 3 published degraded, "
+    "4 nothing usable, 2 bad usage or config, 75 try later, 1 failure.",
+)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+_CODES: tuple[tuple[type[RsForecastError], int], ...] = (
+    (ConfigError, 2),
+    (NoDataError, 4),
+    (SchemaError, 4),
+    (SourceError, 4),
+    (BusyError, 75),
+    (RsForecastError, 1),
+)
+_MOST_WARNINGS = 20
+
+
+def _day(text: str | None) -> str | None:
+    from rs_forecast.schema import day
+
+    try:
+        return text if text is None else f"{day(text):%Y-%m-%d}"
+    except SchemaError as err:
+        raise ConfigError(f"the command line: {err}") from err
+
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file (TOML).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report for machines, as JSON.")]
+Day = Annotated[
+    str | None, typer.Option(metavar="DAY", callback=_day, help="A day such as 2026-03-02; by default today.")
+]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the valley and its maps.")] = Path("demo"),
+    parcels: Annotated[int, typer.Option(min=50, max=20_000, help="Fields in the valley.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another valley.")] = 0,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a SYNTHETIC valley and run the whole line on it, offline: simulate, train, evaluate, forecast, publish."""
+    from rs_forecast.demo import run_demo
+
+    with _Bars() as tell:
+        result = run_demo(out, parcels=parcels, seed=seed, tell=tell)
+    _warn(result.warnings)
+    if as_json:
+        _print_json({**result.report_dict(), "exit_code": result.report.exit_code})
+    else:
+        typer.echo(result.text())
+    raise typer.Exit(result.report.exit_code)
+
+
+@app.command()
+def train(config: ConfigFile, until: Day = None, *, as_json: AsJson = False) -> None:
+    """Train on the labels known by a day, hold the model against the baselines, and register it."""
+    from rs_forecast import pipeline
+    from rs_forecast.config import load_config
+
+    with _Bars() as tell:
+        result = pipeline.train(load_config(config), until=until, tell=tell)
+    _warn(result.warnings)
+    if as_json:
+        _print_json({"model": result.model.card, "folder": str(result.folder), "warnings": list(result.warnings)})
+    else:
+        typer.echo(f"{result.report}\n\nregistered {result.model.model_id} in {result.folder}")
+
+
+@app.command()
+def evaluate(
+    config: ConfigFile,
+    until: Day = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for scores.json and scores.png.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print the scores of the model beside each baseline, on seasons held out forward in time."""
+    from rs_forecast import pipeline
+    from rs_forecast.config import load_config
+    from rs_forecast.workspace import write_atomic
+
+    with _Bars() as tell:
+        report, notes = pipeline.evaluate(load_config(config), until=until, tell=tell)
+    _warn(notes)
+    if out is not None:
+        write_atomic(out / "scores.json", report.to_json())
+        report.plot(out / "scores.png")
+    typer.echo(report.to_json() if as_json else str(report))
+
+
+@app.command()
+def run(config: ConfigFile, issued: Day = None, *, as_json: AsJson = False) -> None:
+    """Forecast for every parcel and publish the week's folder of maps; the same inputs publish nothing twice."""
+    from dataclasses import asdict
+
+    from rs_forecast import pipeline
+
+    with _Bars() as tell:
+        report = pipeline.run(config, issued=issued, tell=tell)
+    _warn(report.warnings)
+    if as_json:
+        _print_json({**asdict(report), "exit_code": report.exit_code})
+    else:
+        typer.echo(report.line)
+    raise typer.Exit(report.exit_code)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake ends in a message and an exit code, never in a traceback."""
+    try:
+        app(arguments, standalone_mode=True)
+    except RsForecastError as err:
+        _err.print(f"error: {err}")
+        sys.exit(next(code for kind, code in _CODES if isinstance(err, kind)))
+    except KeyboardInterrupt:
+        _err.print("interrupted; what was published before stands")
+        sys.exit(1)
+
+
+class _Bars:
+    """A progress bar per kind of work on a terminal; a line per kind of work elsewhere."""
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=_err
+        )
+        if _err.is_terminal:
+            self._progress.start()
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        if _err.is_terminal:
+            self._progress.stop()
+
+    def _tell(self, what: str, done: int, of: int) -> None:
+        new = what not in self._tasks
+        if new:
+            self._tasks[what] = self._progress.add_task(what, total=of)
+        self._progress.update(self._tasks[what], completed=done, total=of)
+        if new and not _err.is_terminal:
+            _err.print(f"{what} ...")
+
+
+def _warn(notes: tuple[str, ...]) -> None:
+    for note in notes[:_MOST_WARNINGS]:
+        _err.print(f"warning: {note}")
+    if len(notes) > _MOST_WARNINGS:
+        _err.print(f"warning: and {len(notes) - _MOST_WARNINGS} more; --json and the manifest hold them all")
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
