@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from rs_forecast.errors import BusyError, ConfigError, NoDataError, RsForecastError, SchemaError, SourceError
+from rs_forecast.errors import (
+    BusyError,
+    ConfigError,
+    DataWarning,
+    NoDataError,
+    RsForecastError,
+    SchemaError,
+    SourceError,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -128,6 +137,7 @@ def run(config: ConfigFile, issued: Day = None, *, as_json: AsJson = False) -> N
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in a message and an exit code, never in a traceback."""
+    warnings.showwarning = _show_warning
     try:
         app(arguments, standalone_mode=True)
     except RsForecastError as err:
@@ -161,6 +171,20 @@ class _Bars:
         self._progress.update(self._tasks[what], completed=done, total=of)
         if new and not _err.is_terminal:
             _err.print(f"{what} ...")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning that an error let through; where it stands in the code says nothing to a user of ours."""
+    del file, line  # part of the signature that Python calls
+    place = "" if issubclass(category, DataWarning) else f" ({category.__name__}, {filename}:{lineno})"
+    _err.print(f"warning: {message}{place}")
 
 
 def _warn(notes: tuple[str, ...]) -> None:

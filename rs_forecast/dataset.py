@@ -129,13 +129,18 @@ def _rows_at(
     imagery, last_look = features.signal_features(known.signals, ground.ids, ground.zone, issued)
     weather = features.weather_features(known.weather, known.weights, ground.ids, issued)
     monday = issued - pd.Timedelta(days=issued.day_of_week)
+    weeks = {horizon: monday + horizon * _WEEK for _, horizon, _, _ in asked}
+    visits = {
+        pest.name: features.survey_features(known.surveys, pest, ground.ids, ground.zone, issued, list(weeks.values()))
+        for pest in {pest.name: pest for pest, _, _, _ in asked}.values()
+    }
     parts = []
     for pest, horizon, at, labels in asked:
-        valid_from = monday + horizon * _WEEK
+        valid_from = weeks[horizon]
         found = {
             **imagery,
             **weather,
-            **features.survey_features(known.surveys, pest, ground.ids, ground.zone, issued, valid_from),
+            **visits[pest.name][list(weeks).index(horizon)],
             **features.crop_features(known.crops, ground.ids, issued, valid_from),
             **features.calendar_features(len(ground.ids), valid_from),
         }

@@ -6,7 +6,7 @@ known, so that the days by which a source is late shift a window and do not thin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,10 +108,15 @@ def weather_features(weather: pd.DataFrame, weights: pd.DataFrame, ids: pd.Index
     filled = starts[1:] > starts[:-1]
     at[filled] = days[starts[1:][filled] - 1]
     query = np.where(filled & (today - at <= LATEST_WEATHER), query, -1)
+    parcel = ids.get_indexer(pd.Index(weights[schema.PARCEL]))
+    site, weight = sites.get_indexer(pd.Index(weights["site"])), weights["weight"].to_numpy(np.float64)
     out: Columns = {}
     for row in WEATHER_FEATURES.values():
         value = past[row.variable].to_numpy(np.float64)[order] if row.variable in past else np.full(len(days), np.nan)
-        out[row.name] = _to_parcels(_weather_feature(row, days, value, starts, query, at), weights, sites, ids)
+        of_site = _weather_feature(row, days, value, starts, query, at)[site]
+        use = (parcel >= 0) & ~np.isnan(of_site)  # of a parcel's sites, those that have a value
+        total = np.bincount(parcel[use], weight[use] * of_site[use], minlength=len(ids))
+        out[row.name] = _ratio(total, np.bincount(parcel[use], weight[use], minlength=len(ids)))
     return out
 
 
@@ -121,9 +126,9 @@ def survey_features(
     ids: pd.Index,
     zone: Codes,
     issued: pd.Timestamp,
-    valid_from: pd.Timestamp,
-) -> Columns:
-    """Return what visits known at ``issued`` say of ``pest``.
+    valid_from: Sequence[pd.Timestamp],
+) -> list[Columns]:
+    """Return what visits known at ``issued`` say of ``pest``, for each of the valid weeks.
 
     ``survey_last_event``, ``_last_log1p``, ``_last_age_days``: the parcel's own last visit. ``survey_near_event_rate``,
     ``_near_log1p``, ``_near_visits``: visits in its zone over four weeks; ``survey_region_event_rate`` and its change
@@ -149,7 +154,7 @@ def survey_features(
     visits = series.window_count_above(days[order], np.ones(len(days)), *near_args, 0.0)
     recent, before = (_rate(event, days, at[0] - lag, 14) for lag in (0, 14))
     region = _rate(event, days, at[0], VISIT_DAYS) if len(at) else np.nan
-    return {
+    same = {
         "survey_last_event": last_event,
         "survey_last_log1p": last_value,
         "survey_last_age_days": age,
@@ -158,8 +163,9 @@ def survey_features(
         "survey_near_visits": np.nan_to_num(visits),
         "survey_region_event_rate": np.full(len(ids), region),
         "survey_region_trend": np.full(len(ids), recent - before),
-        "survey_week_event_rate": np.full(len(ids), _week_rate(event, own["date"], issued, valid_from)),
     }
+    rates = [_week_rate(event, days, _day_number_of(issued), _day_number_of(week)) for week in valid_from]
+    return [{**same, "survey_week_event_rate": np.full(len(ids), rate)} for rate in rates]
 
 
 def crop_features(crops: pd.DataFrame, ids: pd.Index, issued: pd.Timestamp, valid_from: pd.Timestamp) -> Columns:
@@ -226,18 +232,6 @@ def _group_mean(value: NDArray[np.float64], group: Codes) -> NDArray[np.float64]
     return _ratio(total, count)[group]
 
 
-def _to_parcels(
-    value: NDArray[np.float64], weights: pd.DataFrame, sites: pd.Index, ids: pd.Index
-) -> NDArray[np.float64]:
-    """Weighted mean over a parcel's sites, of those that have a value."""
-    parcel, site = ids.get_indexer(pd.Index(weights[schema.PARCEL])), sites.get_indexer(pd.Index(weights["site"]))
-    weight = weights["weight"].to_numpy(np.float64)
-    use = (parcel >= 0) & ~np.isnan(value[site])
-    total = np.bincount(parcel[use], weight[use] * value[site][use], minlength=len(ids))
-    share = np.bincount(parcel[use], weight[use], minlength=len(ids))
-    return _ratio(total, share)
-
-
 def _ratio(total: NDArray[np.float64], count: NDArray[Any]) -> NDArray[np.float64]:
     """Return total / count, NaN where nothing was counted."""
     out = np.full(len(total), np.nan)
@@ -250,13 +244,12 @@ def _rate(event: NDArray[np.float64], days: Codes, at: int, width: int) -> float
     return float(event[inside].mean()) if inside.any() else float("nan")
 
 
-def _week_rate(event: NDArray[np.float64], dates: pd.Series, issued: pd.Timestamp, valid_from: pd.Timestamp) -> float:
+def _week_rate(event: NDArray[np.float64], days: Codes, issued: int, valid_from: int) -> float:
+    """Share of events within some weeks of the valid week's place in the year, half a year ago or longer."""
     if len(event) == 0:
         return float("nan")
-    week = dates.dt.isocalendar().week.to_numpy(np.int64)
-    apart = np.abs(week - valid_from.isocalendar().week)
-    past = (dates < issued - pd.Timedelta(weeks=26)).to_numpy()
-    around = past & (np.minimum(apart, 52 - apart) <= WEEKS_AROUND)
+    apart = np.abs(days - (valid_from + 3)) % 365.25  # to the middle of the valid week
+    around = (days < issued - 182) & (np.minimum(apart, 365.25 - apart) <= 7 * WEEKS_AROUND + 3.5)
     overall = event.mean()
     return float((event[around].sum() + PRIOR_VISITS * overall) / (around.sum() + PRIOR_VISITS))
 

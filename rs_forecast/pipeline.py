@@ -25,7 +25,7 @@ from rs_forecast.maps import write_products
 from rs_forecast.model import RiskModel
 from rs_forecast.registry import choose, register
 from rs_forecast.risk import risk_table
-from rs_forecast.signals import extract_signals
+from rs_forecast.signals import empty_signals, extract_signals
 from rs_forecast.sources.crops import read_crops
 from rs_forecast.sources.parcels import read_parcels
 from rs_forecast.sources.scene import scenes_table
@@ -42,7 +42,7 @@ LATEST = "latest.json"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inputs:
-    """Everything a config names, read. What could not be had is None, and ``missing`` says so."""
+    """Everything a config names, read. What could not be had is None or empty, and ``missing`` says so."""
 
     parcels: gpd.GeoDataFrame
     signals: pd.DataFrame | None
@@ -119,7 +119,8 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
     missing: list[str] = []
     weather = _attempt("weather", missing, lambda: _weather(config, parcels))
     found = _attempt("imagery", missing, lambda: _imagery(config, parcels, until, tell))
-    scenes, signals, marked = found or (scenes_table([]), None, False)
+    none = None if config.imagery.source == "none" else empty_signals(config.imagery.indices)
+    scenes, signals, marked = found or (scenes_table([]), none, False)
     tables = (parcels, surveys, crops, *(weather or ()))
     return Inputs(
         parcels=parcels,
@@ -182,29 +183,34 @@ def run(
     config = config if isinstance(config, Config) else load_config(config)
     day = schema.day(issued if issued is not None else config.today)
     workspace = Workspace(config.workspace.dir)
-    with noted() as notes, workspace.lock():
-        model = choose(workspace.models, _targets(config), day)
-        inputs = inputs or read_inputs(config, until=day, tell=tell)
-        live = _dataset(config, inputs, None, issued=day)
-        risk, stands_in = _forecast(config, model, live)
+    with workspace.lock():
+        with noted() as notes:
+            model = choose(workspace.models, _targets(config), day)
+            inputs = inputs or read_inputs(config, until=day, tell=tell)
+            live = _dataset(config, inputs, None, issued=day)
+            risk, stands_in = _forecast(config, model, live)
         degraded = [*inputs.missing, *stands_in, *_too_little(config, risk)]
         return _publish(config, inputs, model, risk, live, degraded, notes)
 
 
 @contextlib.contextmanager
 def noted() -> Iterator[list[str]]:
-    """Collect the :class:`DataWarning` messages of a block, each once; other warnings pass."""
+    """Collect the :class:`DataWarning` messages of a block, each once, for when it has ended well.
+
+    Other warnings pass, and so do all of them when the block ends in an error.
+    """
     notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DataWarning)
-        try:
+    passing: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DataWarning)
+            passing = caught
             yield notes
-        finally:
-            others = [w for w in caught if not issubclass(w.category, DataWarning)]
-            messages = (str(w.message) for w in caught if issubclass(w.category, DataWarning))
-            notes += [m for m in dict.fromkeys(messages) if m not in notes]
-    for w in others:
-        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+        notes += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, DataWarning))
+        passing = [w for w in caught if not issubclass(w.category, DataWarning)]
+    finally:
+        for w in passing:
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
 def _targets(config: Config) -> list[tuple[str, int]]:

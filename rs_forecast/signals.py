@@ -97,6 +97,14 @@ def extract_signals(
     return _one_a_day(pd.concat(tables, ignore_index=True))
 
 
+def empty_signals(indices: Sequence[str]) -> pd.DataFrame:
+    """Return a table of signals of ``indices`` without a row, for imagery that could not be had."""
+    kinds = {"text": "str", "day": "datetime64[us]", "number": "float64"}
+    columns = {field.name: kinds[field.kind] for field in schema.SIGNALS}
+    columns |= {f"{name}_{stat}": "float64" for name in indices for stat in schema.STATS}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+
+
 def geometry_hashes(parcels: gpd.GeoDataFrame) -> list[str]:
     """Return twelve hex digits per parcel that change when its outline, or its CRS, does."""
     crs = parcels.crs.to_wkt().encode()
@@ -165,7 +173,7 @@ class _Worker:
                 "valid_fraction": weight[seen] / table.area[seen],
                 **dict(zip(self._columns, stats[seen].reshape(len(seen), len(self._columns)).T, strict=True)),
             }
-        ).astype({"date": "datetime64[us]", "known_at": "datetime64[us]", "tile": "str", "scene_id": "str"})
+        )
 
 
 def _run(
@@ -186,6 +194,7 @@ def _run(
 
 
 def _one_a_day(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.astype({"date": "datetime64[us]", "known_at": "datetime64[us]", "tile": "str", "scene_id": "str"})
     weight = table["valid_weight"].round(6)  # tiles that overlap cut the same pixels, but for the last digits
     order = [schema.PARCEL, "date", "_weight", "known_at", "scene_id"]
     table = table.assign(_weight=weight).sort_values(order, ascending=[True, True, False, True, True], kind="stable")

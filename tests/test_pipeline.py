@@ -26,6 +26,7 @@ from rs_forecast.workspace import Workspace, sha256_file
 
 pytestmark = pytest.mark.end_to_end
 ISSUED = "2025-12-29"
+UNTIL = "2025-12-22"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def valley(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     root = tmp_path_factory.mktemp("valley")
     simulate(root, seed=2, parcels=60, years=3, image_years=0.4, end=ISSUED, workers=1)
     config = load_config(root / "rs_forecast.toml")
-    trained = pipeline.train(config, until=ISSUED)
+    trained = pipeline.train(config, until=UNTIL)
     return SimpleNamespace(root=root, config=config, trained=trained)
 
 
@@ -236,7 +237,7 @@ def test_parcels_without_crs_are_refused_with_candidates(copy: Path) -> None:
 
 
 def test_training_twice_gives_the_same_model(copy: Path, valley: SimpleNamespace) -> None:
-    again = pipeline.train(load_config(copy / "rs_forecast.toml"), until=ISSUED)
+    again = pipeline.train(load_config(copy / "rs_forecast.toml"), until=UNTIL)
     assert again.model.text == valley.trained.model.text
     assert again.model.model_id == valley.trained.model.model_id
     pd.testing.assert_frame_equal(again.report.scores, valley.trained.report.scores)

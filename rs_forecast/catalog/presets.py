@@ -27,17 +27,18 @@ PRESETS: Table[Preset] = Table(
     (
         Preset(
             name="default",
-            rounds=250,
+            rounds=120,
             params={
-                "learning_rate": 0.03,
+                "learning_rate": 0.06,
                 "num_leaves": 15,
+                "max_bin": 63,
                 "min_data_in_leaf": 40,
                 "lambda_l2": 5.0,
                 "feature_fraction": 0.7,
                 "bagging_fraction": 0.8,
                 "bagging_freq": 1,
             },
-            doc="small trees, many rounds: some thousands to a million labelled rows",
+            doc="small trees: some thousands to a million labelled rows",
         ),
         Preset(
             name="small",
