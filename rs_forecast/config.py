@@ -46,6 +46,13 @@ def _zone(name: str) -> str:
     return name
 
 
+def _rising_levels(levels: Mapping[str, float]) -> Mapping[str, float]:
+    values = [levels[name] for name in ("light", "medium", "heavy") if name in levels]
+    if values != sorted(set(values)):
+        raise ValueError("allowed are values that rise from light to heavy")
+    return levels
+
+
 def _rising(limits: tuple[float, ...]) -> tuple[float, ...]:
     if list(limits) != sorted(set(limits)) or not all(0 < v < 1 for v in limits):
         raise ValueError("allowed are three rising numbers between 0 and 1")
@@ -185,6 +192,7 @@ class PestConfig(_Part):
     event: str
     unit: str
     crop: str = ""
+    levels: Annotated[Mapping[Literal["light", "medium", "heavy"], float], AfterValidator(_rising_levels)] = {}
     doc: str = "declared in the config"
     stale_after_days: Annotated[int, Field(ge=1)] = 30
 
@@ -231,7 +239,10 @@ class Config(_Part):
     @property
     def all_pests(self) -> Table[Pest]:
         """The catalogue's pests and those declared in the config."""
-        own = (Pest(name=name, **dict(part)) for name, part in self.pests.items())
+        own = (
+            Pest(name=name, **{**dict(part), "levels": tuple(sorted(part.levels.items(), key=lambda item: item[1]))})
+            for name, part in self.pests.items()
+        )
         return PESTS.plus(own)
 
     @property
@@ -315,13 +326,13 @@ def _shown(value: object) -> str:
 
 
 def _written(data: Any, loc: Keys) -> Keys:
-    """Return ``loc`` as far as it is in the file; pydantic adds which type of several it tried."""
-    for depth, part in enumerate(loc):
-        try:
+    """Return what of ``loc`` is in the file; pydantic adds which type of several it tried."""
+    found: Keys = ()
+    for part in loc:
+        with contextlib.suppress(KeyError, IndexError, TypeError):
             data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return loc[:depth]
-    return loc
+            found += (part,)
+    return found
 
 
 def _known(loc: Keys) -> list[str]:

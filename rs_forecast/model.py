@@ -36,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 MODEL_FILE, CARD_FILE = "model.txt", "card.json"
 CARD_VERSION = 1
 INNER_FOLDS = 4
-_SMALL = 2_000_000
+_SMALL = 20_000_000
 """Below so many cells a second thread gains nothing, and loses much where cores are busy with other work."""
 BASE = "base"
 """Column of :meth:`RiskModel.explain` that holds what all rows start from."""

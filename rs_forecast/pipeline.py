@@ -31,7 +31,16 @@ from rs_forecast.sources.parcels import read_parcels
 from rs_forecast.sources.scene import scenes_table
 from rs_forecast.sources.surveys import read_surveys
 from rs_forecast.sources.weather import Weather, get_weather
-from rs_forecast.workspace import MANIFEST, Workspace, atomic_folder, read_json, sha256_file, sha256_text, write_json
+from rs_forecast.workspace import (
+    MANIFEST,
+    Workspace,
+    atomic_folder,
+    read_json,
+    recover,
+    sha256_file,
+    sha256_text,
+    write_json,
+)
 
 Tell = Callable[[str, int, int], None]
 """Progress: what is being done, how many of it are done, of how many."""
@@ -334,6 +343,7 @@ def _publish(
         "warnings": tuple(notes),
         "areas": _areas(risk),
     }
+    recover(folder, keep=_spare(folder))
     older = _published(folder)
     if older is not None and older.get("inputs_sha256") == digest:
         return RunReport(status=UNCHANGED, products=tuple(older["products"]), **common)

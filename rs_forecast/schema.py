@@ -271,7 +271,9 @@ def drop_rows(table: pd.DataFrame, problems: Sequence[Problem], source: str, men
 
 def describe(problems: Sequence[Problem], source: str) -> str:
     """Return the problems in words: file, row, column, what was found, what is allowed."""
-    first = {(p.row, p.column): p for p in reversed(problems)}
+    first: dict[tuple[Hashable, str], Problem] = {}
+    for p in problems:
+        first.setdefault((p.row, p.column), p)
     items = [
         f"row {p.row}, column {p.column}: found {_shown(p.found)}, allowed is {p.rule}"
         for p in sorted(first.values(), key=lambda p: str(p.row).zfill(12))

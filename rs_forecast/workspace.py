@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 from rs_forecast.errors import BusyError, OutputError, SourceError
 
 MANIFEST = "manifest.json"
+_NO_ROOM = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Workspace:
         except Timeout:
             raise BusyError(f"another run works in {self.root}; try again when it has finished") from None
         except OSError as err:
-            raise _unwritable(self.root, err) from err
+            raise unwritable(self.root, err) from err
         try:
             yield
         finally:
@@ -63,7 +65,7 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
-        raise _unwritable(folder, err) from err
+        raise unwritable(folder, err) from err
     return folder
 
 
@@ -72,7 +74,8 @@ def atomic_folder(target: Path, *, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside ``target`` that takes its name when the block ends well.
 
     An older ``target`` stays whole until the new one is complete; it is then renamed to ``keep``, or removed if no
-    name is given. After an error, or a kill, ``target`` is as it was.
+    name is given. After an error ``target`` is as it was. So it is after a kill, but for one between the two renames
+    of the swap, which leaves the older folder under a hidden name: :func:`recover` brings it back.
 
     Raises
     ------
@@ -85,16 +88,37 @@ def atomic_folder(target: Path, *, keep: Path | None = None) -> Iterator[Path]:
         stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=target.parent))
         stage.chmod(0o755)
     except OSError as err:
-        raise _unwritable(target.parent, err) from err
+        raise unwritable(target.parent, err) from err
     try:
         yield stage
-        for file in sorted(stage.rglob("*")):
-            if file.is_file():
-                _sync(file)
-        _swap(stage, target, keep)
+        try:
+            for file in sorted(stage.rglob("*")):
+                if file.is_file():
+                    _sync(file)
+            _swap(stage, target, keep)
+        except OSError as err:
+            raise unwritable(target, err) from err
     except OSError as err:
-        raise _unwritable(target, err) from err
+        if err.errno in _NO_ROOM:
+            raise unwritable(target, err) from err
+        raise  # a read that failed in the block is another matter
     finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def recover(target: Path, *, keep: Path | None = None) -> None:
+    """Put right what a killed :func:`atomic_folder` left beside ``target``, while nobody else writes there.
+
+    An older folder comes back if ``target`` is gone, and else goes where the swap would have put it; unfinished ones
+    are removed.
+    """
+    target = target.resolve()
+    for old in sorted(target.parent.glob(f".{target.name}.old-*")):
+        if not target.exists():
+            old.rename(target)
+        else:
+            _put_away(old, keep)
+    for stage in target.parent.glob(f".{target.name}.new-*"):
         shutil.rmtree(stage, ignore_errors=True)
 
 
@@ -105,7 +129,7 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.new-", dir=path.parent)
     except OSError as err:
-        raise _unwritable(path.parent, err) from err
+        raise unwritable(path.parent, err) from err
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -115,7 +139,7 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as err:
-        raise _unwritable(path, err) from err
+        raise unwritable(path, err) from err
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -152,15 +176,25 @@ def _swap(stage: Path, target: Path, keep: Path | None) -> None:
     if not target.exists():
         stage.rename(target)
         return
-    old = keep or stage.with_name(stage.name.replace(".new-", ".old-"))
+    if not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a file stands in its place")
+    if keep is not None and keep.exists():
+        raise FileExistsError(errno.EEXIST, f"{keep.name} is there already")
+    old = stage.with_name(stage.name.replace(".new-", ".old-"))
     target.rename(old)
     try:
         stage.rename(target)
     except OSError:
         old.rename(target)
         raise
+    _put_away(old, keep)
+
+
+def _put_away(old: Path, keep: Path | None) -> None:
     if keep is None:
         shutil.rmtree(old, ignore_errors=True)
+    elif not keep.exists():
+        old.rename(keep)
 
 
 def _sync(file: Path) -> None:
@@ -171,6 +205,7 @@ def _sync(file: Path) -> None:
         os.close(descriptor)
 
 
-def _unwritable(path: Path, err: OSError) -> OutputError:
+def unwritable(path: Path, err: OSError) -> OutputError:
+    """Return the error that says why ``path`` cannot be written."""
     reason = err.strerror or str(err)
     return OutputError(f"{path}: cannot be written ({reason}); check that the folder exists, is yours and has room")

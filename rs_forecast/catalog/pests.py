@@ -28,6 +28,9 @@ class Pest:
     scientific: str = ""
     stale_after_days: int = 30
     """A forecast whose last clear look is older than this is marked ``stale``."""
+    levels: tuple[tuple[str, float], ...] = ()
+    """Severity levels that a config declares, lightest first: the value each begins at. They are kept in the model's
+    card; no product prints their words."""
     source: str = ""
     verified: bool = False
     """Whether a person has held the threshold against its source."""

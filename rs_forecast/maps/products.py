@@ -19,7 +19,7 @@ from rs_forecast.maps.rasters import OwnedGrid, check_size, own_grid, write_clas
 from rs_forecast.maps.styles import write_styles
 from rs_forecast.maps.vectors import find_transformer, geometry_texts, write_geojson
 from rs_forecast.risk import CLASS_LIMITS
-from rs_forecast.workspace import atomic_folder
+from rs_forecast.workspace import atomic_folder, unwritable
 
 _OURS = re.compile(r"\w[\w-]*_h\d+(_probability|_class)?\.(tif|tif\.aux\.xml|qml|qmd|geojson)")
 
@@ -122,9 +122,7 @@ def write_products(
             written.append(write_geojson(layer, geometries, Path(folder)))
             written += write_styles(layer, Path(folder))
     except OSError as err:
-        raise OutputError(
-            f"{folder}: cannot be written ({err.strerror or err}); check that the folder exists, is yours and has room"
-        ) from err
+        raise unwritable(Path(folder), err) from err
     return written
 
 

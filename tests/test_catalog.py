@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+import re
+from dataclasses import FrozenInstanceError, dataclass, fields
+
+import lightgbm
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rs_forecast import catalog, schema
+from rs_forecast.catalog import (
+    BANDS,
+    INDICES,
+    LEVELS,
+    PESTS,
+    PRESETS,
+    PROVIDERS,
+    SEASONS,
+    WEATHER_FEATURES,
+    Pest,
+    Season,
+)
+from rs_forecast.catalog._table import Table
+from rs_forecast.catalog.bands import BAND_OF_CODE, SCL, SCL_CLASSES, SCL_MASKED
+from rs_forecast.catalog.formula import parse
+from rs_forecast.catalog.seasons import season_of
+from rs_forecast.errors import ConfigError
+
+TABLES = {
+    name: getattr(catalog, name)
+    for name in ("BANDS", "INDICES", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS", "WEATHER_FEATURES")
+}
+ROWS = [(name, row) for name, table in TABLES.items() for row in table.values()]
+every_row = pytest.mark.parametrize(("table", "row"), ROWS, ids=[f"{name}-{row.name}" for name, row in ROWS])
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    value: int = 0
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+def test_a_table_keeps_the_order_and_knows_its_rows():
+    table = Table("pest", [Row("b"), Row("a")])
+    assert list(table) == ["b", "a"]
+    assert table["a"] == Row("a")
+    assert ("a" in table, "z" in table, len(table)) == (True, False, 2)
+
+
+def test_a_name_twice_is_refused():
+    with pytest.raises(ConfigError, match="the pest 'a' is declared twice"):
+        Table("pest", [Row("a"), Row("a", 2)])
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_all_known():
+    table = Table("pest", [Row("brown_planthopper"), Row("stem_borer")])
+    with pytest.raises(ConfigError) as caught:
+        table["stem_borrer"]
+    assert str(caught.value) == (
+        "there is no pest 'stem_borrer'; did you mean \"stem_borer\"? Known: brown_planthopper, stem_borer"
+    )
+    with pytest.raises(ConfigError, match=r"no pest 'xyz'\. Known: brown_planthopper"):
+        table["xyz"]
+
+
+def test_rows_of_ones_own_come_after_and_leave_the_table_as_it_is():
+    table = Table("pest", [Row("a")])
+    assert list(table.plus([Row("b")])) == ["a", "b"]
+    assert list(table) == ["a"]
+    with pytest.raises(ConfigError, match="twice"):
+        table.plus([Row("a", 2)])
+
+
+@every_row
+def test_every_row_is_frozen_and_named_for_files_and_columns(table, row):
+    with pytest.raises(FrozenInstanceError):
+        setattr(row, fields(row)[0].name, "other")
+    pattern = {"SEASONS": r"[a-z_-]+", "LEVELS": r"[a-z0-9_]+:[a-z]+"}.get(table, r"[a-z][a-z0-9_]*")
+    assert re.fullmatch(pattern, row.name)
+    assert TABLES[table][row.name] is row
+
+
+@every_row
+def test_every_row_says_what_it_is_and_in_which_unit(table, row):
+    for name in ("doc", "words", "unit", "source"):
+        if hasattr(row, name):
+            assert getattr(row, name).strip(), name
+
+
+# ------------------------------------------------------------------------------------------------------ bands, indices
+def test_bands_are_those_of_the_instrument():
+    assert {band.code for band in BANDS.values()} == {
+        *(f"B{i:02d}" for i in (1, 2, 3, 4, 5, 6, 7, 8, 11, 12)), "B8A", "SCL"
+    }  # fmt: skip
+    assert {band.code: name for name, band in BANDS.items()} == BAND_OF_CODE
+    assert BAND_OF_CODE["B08"] == "nir"
+    ten = {band.code for band in BANDS.values() if band.resolution == 10}
+    assert ten == {"B02", "B03", "B04", "B08"}
+    assert {band.code for band in BANDS.values() if band.resolution == 60} == {"B01"}
+    waves = [band.wavelength for band in BANDS.values() if band.wavelength]
+    assert waves == sorted(waves)
+
+
+def test_classes_of_the_scene_classification():
+    assert list(SCL_CLASSES) == list(range(12))
+    assert SCL in BANDS
+    assert set(SCL_MASKED) < set(SCL_CLASSES)
+    assert not {4, 5, 6} & set(SCL_MASKED)  # vegetation, soil, water
+    assert {0, 3, 8, 9, 10} <= set(SCL_MASKED)  # no data, shadow, clouds
+
+
+@pytest.mark.parametrize("index", INDICES.values(), ids=list(INDICES))
+def test_every_index_parses_over_reflectance_bands_and_is_cited(index):
+    assert index.parsed == parse(index.formula)
+    assert index.parsed.names
+    assert set(index.parsed.names) <= set(BANDS) - {SCL}
+    assert index.valid[0] < index.valid[1]
+    assert re.fullmatch(r"10\.\d{4,9}/\S+", index.doi)
+    assert index.name not in BANDS
+
+
+def test_no_two_indices_are_one():
+    assert len({index.parsed.hash for index in INDICES.values()}) == len(INDICES)
+
+
+# ------------------------------------------------------------------------------------------------------ pests, levels
+def pest(event):
+    return Pest(name="x", event=event, unit="insects/m2", doc="a test")
+
+
+@pytest.mark.parametrize(
+    ("event", "measure", "threshold", "at"),
+    [
+        ("density >= 750", "density", 750.0, True),
+        ("density > 750", "density", 750.0, False),
+        ("  hills_hit>=2.5 ", "hills_hit", 2.5, True),
+        ("share>0.05", "share", 0.05, False),
+    ],
+)
+def test_events_are_read_and_meet_their_threshold(event, measure, threshold, at):
+    row = pest(event)
+    assert (row.measure, row.threshold) == (measure, threshold)
+    assert row.is_event(threshold) is at
+    assert row.is_event(threshold * 1.01) is True
+    assert row.is_event(threshold * 0.99) is False
+    found = row.is_event(np.array([0.0, threshold, 2 * threshold, np.nan]))
+    assert found.tolist() == [False, at, True, False]
+
+
+def test_the_event_in_words():
+    assert pest("density>=750.0").event_text == "density >= 750 insects/m2"
+    assert pest("share > 0.05").event_text == "share > 0.05 insects/m2"
+
+
+@pytest.mark.parametrize(
+    "event",
+    ["", "density", "density >=", ">= 750", "density 750", "density = 750", "density == 750", "density < 750",
+     "density <= 750", "density >= many", "density >= -5", "density >= 1e3", "density >= 750 insects", "750 >= density",
+     "density >= 750; x", "density >= nan", "Density >= 5", "den sity >= 5", "density >= 1,000"],
+)  # fmt: skip
+def test_an_event_that_cannot_be_read_is_refused(event):
+    with pytest.raises(ConfigError, match=r"pest 'x': the event .* write it as 'density >= 750'"):
+        pest(event)
+
+
+def test_thresholds_stand_on_the_level_that_they_cite():
+    for row in PESTS.values():
+        cited = re.search(r"the level '(\w+)' of rs_forecast\.catalog\.thresholds", row.source)
+        assert cited, f"{row.name} cites no level"
+        level = LEVELS[f"{row.name}:{cited[1]}"]
+        assert (row.threshold, row.unit) == (level.value, level.unit)
+        assert row.verified == bool(level.verified_by)
+
+
+def test_levels_rise_within_a_pest():
+    for name in {level.pest for level in LEVELS.values()}:
+        assert name in PESTS
+        levels = [level for level in LEVELS.values() if level.pest == name]
+        assert [level.severity for level in levels] == ["light", "medium", "heavy"]
+        values = [level.value for level in levels]
+        assert values == sorted(set(values))
+        assert not {level.severity for level in levels} & set(schema.RISK_CLASSES)
+        assert len({level.unit for level in levels}) == 1
+
+
+# -------------------------------------------------------------------------------------- weather, presets and providers
+@pytest.mark.parametrize("feature", WEATHER_FEATURES.values(), ids=list(WEATHER_FEATURES))
+def test_every_weather_feature_is_of_a_variable_that_tables_have(feature):
+    unit = {field.name: field.unit for field in schema.WEATHER_VARIABLES}
+    assert feature.variable in unit
+    assert 1 <= feature.window_days <= 366
+    expected = {"days_above": "days", "sum_above": f"{unit[feature.variable]} d"}.get(
+        feature.how, unit[feature.variable]
+    )
+    if feature.how == "anomaly" and feature.variable.endswith("_sum"):
+        expected += "/d"
+    assert feature.unit == expected
+    assert (feature.base != 0) == (feature.how in ("days_above", "sum_above"))
+    assert f"_{feature.window_days}d" in feature.name
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+def test_every_preset_is_taken_by_lightgbm(preset):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(400, 3))
+    data = lightgbm.Dataset(x, (x[:, 0] > 0).astype(float))
+    params = {**preset.params, "objective": "binary", "verbosity": -1, "num_threads": 1}
+    model = lightgbm.train(params, data, num_boost_round=3)
+    assert np.ptp(model.predict(x)) > 0
+    assert preset.rounds > 0
+    with pytest.raises(TypeError):
+        preset.params["num_leaves"] = 3
+
+
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=list(PROVIDERS))
+def test_every_provider_names_a_function_that_is_there(provider):
+    module, function = provider.opener.split(":")
+    assert importlib.util.find_spec(module), module
+    assert callable(getattr(importlib.import_module(module), function))
+    assert provider.kind in ("imagery", "weather")
+    assert provider.latency_days >= 0
+
+
+# ------------------------------------------------------------------------------------------------------------- seasons
+DELTA = (
+    Season(name="dong_xuan", start="11-01"),
+    Season(name="he_thu", start="04-01"),
+    Season(name="thu_dong", start="08-01"),
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "name"),
+    [
+        ("2023-10-31", "2023 thu_dong"),
+        ("2023-11-01", "2023 dong_xuan"),
+        ("2023-12-31", "2023 dong_xuan"),
+        ("2024-01-01", "2023 dong_xuan"),
+        ("2024-02-29", "2023 dong_xuan"),
+        ("2024-03-31", "2023 dong_xuan"),
+        ("2024-04-01", "2024 he_thu"),
+        ("2024-07-31", "2024 he_thu"),
+        ("2024-08-01", "2024 thu_dong"),
+    ],
+)
+def test_a_season_lasts_over_the_turn_of_the_year(day, name):
+    assert season_of(dt.date.fromisoformat(day), DELTA) == name
+
+
+def test_the_built_in_thirds():
+    seasons = tuple(SEASONS.values())
+    assert season_of(dt.date(2024, 1, 1), seasons) == "2024 jan-apr"
+    assert season_of(dt.date(2024, 4, 30), seasons) == "2024 jan-apr"
+    assert season_of(dt.date(2024, 12, 31), seasons) == "2024 sep-dec"
+
+
+def test_one_season_a_year_is_named_after_the_year_it_began_in():
+    assert season_of(dt.date(2024, 3, 1), DELTA[:1]) == "2023 dong_xuan"
+
+
+@given(day=st.dates(dt.date(1990, 1, 1), dt.date(2090, 1, 1)))
+def test_property_a_season_is_the_newest_that_has_begun_in_any_order_of_rows(day):
+    back = day
+    starts = {season.start: season.name for season in DELTA}
+    while f"{back:%m-%d}" not in starts:
+        back -= dt.timedelta(days=1)
+    expected = f"{back.year} {starts[f'{back:%m-%d}']}"
+    assert season_of(day, DELTA) == season_of(day, DELTA[::-1]) == expected
+
+
+@pytest.mark.parametrize(
+    "start", ["", "11", "1-1", "11-1", "13-01", "02-30", "02-29", "W01-1", "2023-11-01", "11/01", "nov"]
+)
+def test_a_start_that_is_no_day_of_every_year_is_refused(start):
+    with pytest.raises(ConfigError, match=r"season 'x': start .* write it as '11-01'"):
+        Season(name="x", start=start)
