@@ -46,6 +46,7 @@ lint: setup-dev ## format, style, types, layers, and no registry named in a file
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/make_tables.py --check
 	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1 && git grep --untracked -nIE '$(REGISTRIES)' -- .; then \
 		echo 'These lines name a package registry; take the host or the option out.' >&2; exit 1; fi
 

@@ -41,7 +41,8 @@ class FeatureWords:
         if self.show == "share":
             return f"{100 * value:.0f} %"
         number = np.expm1(value) if self.show == "log1p" else value
-        return f"{number:.3g} {self.unit}".strip()
+        text = f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"  # never 8.13e+03
+        return f"{text} {self.unit}".strip()
 
 
 _NAMED = (

@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from pydantic import ValidationError
 
 from rs_forecast.catalog import INDICES, PESTS, SEASONS
@@ -376,3 +377,9 @@ def test_a_config_made_in_python_is_relative_to_the_working_folder():
         {"parcels": {"path": "p.gpkg"}, "surveys": {"path": "s.csv"}, "forecast": {"pests": ["brown_planthopper"]}}
     )
     assert config.parcels.path == Path("p.gpkg")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.toml")), ids=lambda file: file.name)
+def test_every_config_that_ships_can_be_read(file: Path) -> None:
+    config = load_config(file)
+    assert config.parcels.path.parent == file.parent / "../data"

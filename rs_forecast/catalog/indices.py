@@ -57,7 +57,7 @@ INDICES: Table[Index] = Table(
             name="lswi",
             formula="(nir - swir1) / (nir + swir1)",
             valid=(-1.0, 1.0),
-            doi="10.1016/S0034-4257(02)00051-2",
+            doi="10.1016/j.rse.2004.12.009",
             doc="water of leaves and soil; above NDVI in a flooded paddy",
         ),
     ),

@@ -1,0 +1,62 @@
+"""Write the tables of docs/guide.md from the rows they describe; with --check, fail if they are not up to date."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rs_forecast.catalog import INDICES, PESTS, WEATHER_FEATURES
+from rs_forecast.schema import WEATHER_VARIABLES
+
+GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide.md"
+BEGIN, END = "<!-- tables:begin (made by scripts/make_tables.py) -->", "<!-- tables:end -->"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def tables() -> str:
+    """Return all tables, each under its heading."""
+    weather = ((f"`{f.name}`", f"{f.doc} [{f.unit}]", f"{f.low:g} to {f.high:g}") for f in WEATHER_VARIABLES)
+    indices = (
+        (f"`{i.name}`", f"`{i.formula}`", i.doc, f"[{i.doi}](https://doi.org/{i.doi})") for i in INDICES.values()
+    )
+    pests = ((f"`{p.name}`", p.crop, p.event_text, "yes" if p.verified else "no", p.source) for p in PESTS.values())
+    features = ((f"`{w.name}`", f"{w.words} [{w.unit}]") for w in WEATHER_FEATURES.values())
+    return "\n\n".join(
+        (
+            "### Weather variables",
+            table(("column", "what", "allowed"), weather),
+            "### Weather features",
+            table(("feature", "what"), features),
+            "### Indices",
+            table(("index", "formula", "what it tells", "source"), indices),
+            "### Pests",
+            table(("pest", "crop", "event", "threshold verified", "source of the threshold"), pests),
+        )
+    )
+
+
+def main() -> int:
+    """Write or check; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    text = GUIDE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    new = f"{before}{BEGIN}\n{tables()}\n{END}{rest.split(END)[1]}"
+    if check and new != text:
+        print("docs/guide.md is behind the catalogue; call: python scripts/make_tables.py", file=sys.stderr)
+        return 1
+    if not check:
+        GUIDE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
