@@ -60,6 +60,22 @@ Day = Annotated[
 ]
 
 
+def _version(asked: bool) -> None:
+    from rs_forecast import __version__
+
+    if asked:
+        typer.echo(f"rs-forecast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *, version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False
+) -> None:
+    """Options of every command."""
+    del version  # its callback has done it
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the valley and its maps.")] = Path("demo"),

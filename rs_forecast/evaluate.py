@@ -318,7 +318,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _headline(report: Report) -> str:
     used = int((report.folds["left_out"] == "").sum())
     rows, events = len(report.predictions), int(report.predictions["label"].sum())
-    return f"{used} seasons held out forward in time: {rows} visits, {events} events"
+    return f"{used} seasons held out forward in time: {rows} forecasts, {events} of them of an event"
 
 
 def _score_lines(report: Report) -> Iterator[str]:

@@ -35,6 +35,7 @@ from rs_forecast.workspace import (
     MANIFEST,
     Workspace,
     atomic_folder,
+    check_writable,
     read_json,
     recover,
     sha256_file,
@@ -154,6 +155,7 @@ def train(config: Config, *, until: Any = None, tell: Tell | None = None, inputs
     last = schema.day(until if until is not None else config.today)
     workspace = Workspace(config.workspace.dir)
     with noted() as notes, workspace.lock():
+        check_writable(workspace.models)
         inputs = inputs or read_inputs(config, until=last, tell=tell)
         history = history_of(config, inputs, last, tell)
         options: dict[str, Any] = {"preset": config.forecast.preset, "seed": config.forecast.seed, "progress": tell}
@@ -193,6 +195,7 @@ def run(
     day = schema.day(issued if issued is not None else config.today)
     workspace = Workspace(config.workspace.dir)
     with workspace.lock():
+        check_writable(config.output.dir)  # before the long work, not after it
         with noted() as notes:
             model = choose(workspace.models, _targets(config), day)
             inputs = inputs or read_inputs(config, until=day, tell=tell)

@@ -69,6 +69,15 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def check_writable(folder: Path) -> None:
+    """Raise OutputError unless a file can be made in ``folder``, which is made if need be."""
+    make_folder(folder)
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as err:
+        raise unwritable(folder, err) from err
+
+
 @contextlib.contextmanager
 def atomic_folder(target: Path, *, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside ``target`` that takes its name when the block ends well.
