@@ -8,6 +8,8 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -347,15 +349,19 @@ def _cell(value: float, width: int, digits: int) -> str:
 def _fold_lines(folds: pd.DataFrame) -> Iterator[str]:
     width = min(max(map(len, [*folds["season"], "season"])), 24)
     yield f"{'season':<{width}}  {'cutoff':<10}  train  events   test  events"
-    for _, row in folds.iterrows():
-        name = f"{row['season']:<{width}.{width}}  {row['cutoff']:%Y-%m-%d}"
-        if row["left_out"]:
-            yield from textwrap.wrap(f"{name}  left out: {row['left_out']}", _WIDTH, subsequent_indent=" " * 4)
-        else:
+    for reason, rows in groupby((row for _, row in folds.iterrows()), key=itemgetter("left_out")):
+        group = list(rows)
+        if reason:  # a run of seasons left out for one reason is one line
+            last = f" to {group[-1]['season']}" if len(group) > 1 else ""
+            told = f"{group[0]['season']}{last}: left out, {reason}"
+            yield from textwrap.wrap(told, _WIDTH, subsequent_indent=" " * 4)
+            continue
+        for row in group:
             counts = ((row["train_rows"], 7), (row["train_events"], 8), (row["test_rows"], 7), (row["test_events"], 8))
+            name = f"{row['season']:<{width}.{width}}  {row['cutoff']:%Y-%m-%d}"
             yield name + "".join(f"{count:>{space}}" for count, space in counts)
-        if row["notes"]:
-            yield from textwrap.wrap(row["notes"], _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4)
+            if row["notes"]:
+                yield from textwrap.wrap(row["notes"], _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4)
 
 
 def _gate_lines(gate: Gate) -> Iterator[str]:
