@@ -396,7 +396,10 @@ def _preset_row(preset: Preset) -> dict[str, Any]:
 
 
 def _pest_row(name: str, pests: Mapping[str, Pest]) -> dict[str, Any]:
-    return asdict(pests[name]) if name in pests else {"name": name}
+    if name not in pests:
+        return {"name": name}
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(pests[name])))
+    return plain
 
 
 def _about(text: str) -> dict[str, Any]:

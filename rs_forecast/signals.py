@@ -66,8 +66,9 @@ def extract_signals(
         geom_hash valid_weight`` [pixels of the finest band] ``valid_fraction`` (of the parcel's area) and
         ``<index>_<mean|std|p10|p50|p90>``, the pixels weighted by the share of each that the parcel covers. A pixel is
         valid where it is clear and every band asked for has a value; an index outside its valid range is NaN there and
-        does not count for itself. Of two scenes of one day a parcel takes the one with the greater valid weight, then
-        the one known first.
+        does not count for itself. Of two scenes of one day and known on one day a parcel takes the one with the
+        greater valid weight, then the first by name; if they were known on different days both rows stay, for
+        :mod:`rs_forecast.asof` to choose from.
 
     Raises
     ------
@@ -198,7 +199,8 @@ def _one_a_day(table: pd.DataFrame) -> pd.DataFrame:
     weight = table["valid_weight"].round(6)  # tiles that overlap cut the same pixels, but for the last digits
     order = [schema.PARCEL, "date", "_weight", "known_at", "scene_id"]
     table = table.assign(_weight=weight).sort_values(order, ascending=[True, True, False, True, True], kind="stable")
-    return table.drop(columns="_weight").drop_duplicates([schema.PARCEL, "date"], ignore_index=True)
+    table = table.drop(columns="_weight").drop_duplicates([schema.PARCEL, "date", "known_at"])
+    return table.sort_values([schema.PARCEL, "date", "known_at"], kind="stable", ignore_index=True)
 
 
 def _name_parcels_outside(worker: _Worker, parcels: gpd.GeoDataFrame) -> None:

@@ -1,6 +1,6 @@
 """Draw the class rasters of a published week side by side, as a picture for a page.
 
-    python scripts/draw_week.py demo/outputs/2026-W10 docs/demo.png
+python scripts/draw_week.py demo/outputs/2026-W10 docs/demo.png
 """
 
 from __future__ import annotations

@@ -231,6 +231,14 @@ def test_what_is_no_valid_polygon_is_refused_by_row(bad):
         coverage_table(table_of(good, bad), GRID)
 
 
+def test_a_parcel_that_the_grid_s_crs_cannot_hold_lies_off_the_grid():
+    far = gpd.GeoSeries([shapely.box(-165, 60, -164, 61), shapely.box(105, 10, 105.001, 10.001)], crs=4326)
+    west, north = 499900.0, 1105600.0
+    table = coverage_table(far, GeoBox((30, 30), Affine(10, 0, west, 0, -10, north), "EPSG:32648"))
+    assert set(table.parcel) == {1}
+    assert table.starts.tolist()[:2] == [0, 0]
+
+
 def test_a_missing_crs_is_refused():
     parcels = table_of(to_metres(shapely.box(0, 0, 1, 1)))
     with pytest.raises(SchemaError, match="CRS"):

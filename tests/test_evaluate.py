@@ -120,8 +120,11 @@ def test_the_printed_report_is_neat(report):
     row = report.scores.iloc[0]
     assert f"base rate {row['base_rate']:.3f}" in text
     assert f"{row['log_score']:.4f}" in text
-    for season in report.folds["season"]:
-        assert season in text
+    for season in report.folds.loc[report.folds["left_out"] == "", "season"]:
+        assert any(line.startswith(f"{season}  ") for line in lines)
+    for reason, seasons in report.folds.loc[report.folds["left_out"] != ""].groupby("left_out")["season"]:
+        told = f"{seasons.iloc[0]} to {seasons.iloc[-1]}" if len(seasons) > 1 else seasons.iloc[0]
+        assert f"{told}: left out, {reason}"[:80] in text
     real = HISTORY.copy()
     real.attrs = {}
     assert "SYNTHETIC" not in str(cross_validate(real, preset="small", max_folds=1))

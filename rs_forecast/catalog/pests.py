@@ -36,6 +36,7 @@ class Pest:
     """Whether a person has held the threshold against its source."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple((str(name), float(value)) for name, value in self.levels))
         _ = self._parts
 
     @property

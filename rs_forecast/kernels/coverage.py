@@ -65,8 +65,10 @@ def coverage_table(parcels: gpd.GeoDataFrame | gpd.GeoSeries, geobox: GeoBox) ->
     """
     if parcels.crs is None or geobox.crs is None:
         raise SchemaError("coverage needs a CRS of the parcels and of the grid; read the parcels with read_parcels")
+    _refuse_bad(parcels.geometry.to_numpy())
     geometry = parcels.geometry.to_crs(geobox.crs.to_wkt()).to_numpy()
-    _refuse_bad(geometry)
+    # what the grid's CRS cannot hold lies off the grid; it may not stop the rest
+    geometry = np.where(np.isfinite(shapely.bounds(geometry)).all(axis=1), geometry, shapely.Polygon())
     edges, owner = _edges(geometry, geobox.affine)
     starts = np.searchsorted(owner, np.arange(len(geometry) + 1))
     rows, cols = geobox.shape

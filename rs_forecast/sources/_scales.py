@@ -51,7 +51,7 @@ def stac_scales(folder: Path) -> dict[str, Scale]:
             if content.get("type") == "Feature":
                 found.update(_asset_scales(content.get("assets") or {}))
         except (SourceError, AttributeError, LookupError, TypeError, ValueError) as err:
-            warnings.warn(DataWarning(f"{file}: not used as a STAC item ({err}); fetch it again"), stacklevel=2)
+            warnings.warn(DataWarning(f"{file}: not used as a STAC item ({err}); fetch it again"), stacklevel=4)
     return found
 
 

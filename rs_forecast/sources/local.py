@@ -117,7 +117,7 @@ def _tiff_scenes(files: Iterable[Path], latency: pd.Timedelta, declared: Scale |
         try:
             yield _tiff_scene(name, folder, members, latency, scales_in(folder), declared)
         except SourceError as err:
-            warnings.warn(DataWarning(f"scene {name}: left out. {err}"), stacklevel=4)
+            warnings.warn(DataWarning(f"scene {name}: left out. {err}"), stacklevel=3)
 
 
 def _grouped(files: Iterable[Path]) -> dict[tuple[Path, str], dict[str, Path]]:
@@ -135,7 +135,7 @@ def _grouped(files: Iterable[Path]) -> dict[tuple[Path, str], dict[str, Path]]:
             nameless.append(file)
     if nameless:
         message = f"{len(nameless)} GeoTIFFs name no band and are passed over: {listing(nameless)}; {_NAMES}"
-        warnings.warn(DataWarning(message), stacklevel=5)
+        warnings.warn(DataWarning(message), stacklevel=4)
     return {key: {band: bands[band][1] for band in sorted(bands)} for key, bands in groups.items()}
 
 
