@@ -158,7 +158,10 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments, standalone_mode=True)
     except RsForecastError as err:
         _err.print(f"error: {err}")
-        sys.exit(next(code for kind, code in _CODES if isinstance(err, kind)))
+        code = next(code for kind, code in _CODES if isinstance(err, kind))
+        if "--json" in (sys.argv[1:] if arguments is None else arguments):
+            _print_json({"status": "failed", "exit_code": code, "error": str(err)})
+        sys.exit(code)
     except KeyboardInterrupt:
         _err.print("interrupted; what was published before stands")
         sys.exit(1)

@@ -281,7 +281,8 @@ def load_config(path: str | Path) -> Config:
     except tomllib.TOMLDecodeError as err:
         raise ConfigError(f"{file}: is no valid TOML ({err})") from err
     for name in sorted(_PLANNED.keys() & data.keys()):
-        raise ConfigError(f"{file}{_line(text, (name,))}: [{name}] ({_PLANNED[name]}) is not read by this version")
+        place = f"{file}{_line(text, (name,))}"
+        raise ConfigError(f"{place}: [{name}] ({_PLANNED[name]}) is not read by this version; take it out")
     for name in _PLACED:  # a default path too is relative to the config file
         data.setdefault(name, {})
     try:

@@ -175,12 +175,16 @@ def _status(pest: Pest, found: features.Columns, ground: _Ground) -> NDArray[np.
     crop = ground.table["crop"]
     if pest.crop:
         out[(crop.notna() & (crop != pest.crop)).to_numpy()] = schema.NOT_ASSESSABLE
-    sources = [v for name, v in found.items() if name not in ("week_sin", "week_cos", *_COUNTS)]
+    sources = [v for name, v in found.items() if name not in _EVERYWHERE]
     out[np.isnan(np.stack(sources)).all(axis=0)] = schema.NOT_ASSESSABLE
     return out
 
 
-_COUNTS = ("clear_looks_90d", "survey_near_visits")
+_EVERYWHERE = frozenset(
+    ("week_sin", "week_cos", "clear_looks_90d", "survey_near_visits", "survey_region_event_rate", "survey_region_trend",
+     "survey_week_event_rate")
+)  # fmt: skip
+"""Features that a parcel far from every source has all the same."""
 
 
 def _labelled(

@@ -43,7 +43,7 @@ def output_geobox(parcels: gpd.GeoDataFrame, crs: Any = None, resolution: float 
     """
     if parcels.empty:
         raise NoDataError("there is no parcel to lay a grid over")
-    target = _metric_crs(crs) if crs is not None else parcels.estimate_utm_crs()
+    target = metric_crs(crs) if crs is not None else parcels.estimate_utm_crs()
     left, bottom, right, top = parcels.to_crs(target).total_bounds
     west, south = (math.floor(v / resolution) for v in (left, bottom))
     east, north = (math.ceil(v / resolution) for v in (right, top))
@@ -94,7 +94,8 @@ def offset_between(inner: GeoBox, outer: GeoBox) -> tuple[int, int] | None:
     return round(row), round(column)
 
 
-def _metric_crs(crs: Any) -> CRS:
+def metric_crs(crs: Any) -> CRS:
+    """Return ``crs`` if products can be written in it: projected, in metres; ConfigError if not."""
     try:
         parsed = CRS.from_user_input(crs)
     except CRSError as err:

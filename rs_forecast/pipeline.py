@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from rs_forecast import schema
 from rs_forecast.baselines import BASELINES, baseline_from_dict
+from rs_forecast.catalog import WEATHER_FEATURES
 from rs_forecast.config import Config, load_config
 from rs_forecast.cube import find_scenes
 from rs_forecast.dataset import build_dataset
-from rs_forecast.errors import DataWarning, NoDataError, RsForecastError, SchemaError, SourceError
+from rs_forecast.errors import ConfigError, DataWarning, NoDataError, RsForecastError, SchemaError, SourceError, listing
 from rs_forecast.evaluate import Report, cross_validate
+from rs_forecast.grid import metric_crs
 from rs_forecast.maps import write_products
 from rs_forecast.model import RiskModel
 from rs_forecast.registry import choose, register
@@ -91,6 +94,8 @@ class RunReport:
     warnings: tuple[str, ...] = ()
     areas: dict[str, Any] = field(default_factory=dict)
     """Hectares per risk class, by product."""
+    kept: str = ""
+    """Name of the folder that keeps what was published for the week before."""
 
     @property
     def exit_code(self) -> int:
@@ -100,8 +105,10 @@ class RunReport:
     @property
     def line(self) -> str:
         """The one line for a log."""
+        kept = f", in place of an older one kept as {self.kept}" if self.kept else ""
         more = f", degraded: {'; '.join(self.degraded)}" if self.degraded else ""
-        return f"{self.status} {self.week} by {self.model_id}: {self.folder} ({len(self.warnings)} warnings{more})"
+        notes = f"({len(self.warnings)} warnings{kept}{more})"
+        return f"{self.status} {self.week} by {self.model_id}: {self.folder} {notes}"
 
 
 def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell | None = None) -> Inputs:
@@ -152,7 +159,7 @@ def history_of(config: Config, inputs: Inputs, until: pd.Timestamp, tell: Tell |
 
 def train(config: Config, *, until: Any = None, tell: Tell | None = None, inputs: Inputs | None = None) -> Trained:
     """Train on the labels known by ``until`` (today), hold the model against the baselines, register it."""
-    last = schema.day(until if until is not None else config.today)
+    last = _not_later(config, until, "until")
     workspace = Workspace(config.workspace.dir)
     with noted() as notes, workspace.lock():
         check_writable(workspace.models)
@@ -169,7 +176,7 @@ def train(config: Config, *, until: Any = None, tell: Tell | None = None, inputs
 
 def evaluate(config: Config, *, until: Any = None, tell: Tell | None = None) -> tuple[Report, tuple[str, ...]]:
     """Return the score report on the labels known by ``until`` (today), and the warnings."""
-    last = schema.day(until if until is not None else config.today)
+    last = _not_later(config, until, "until")
     with noted() as notes:
         history = history_of(config, read_inputs(config, until=last, tell=tell), last, tell)
         report = cross_validate(history, preset=config.forecast.preset, seed=config.forecast.seed, progress=tell)
@@ -192,7 +199,9 @@ def run(
         Another run holds the workspace.
     """
     config = config if isinstance(config, Config) else load_config(config)
-    day = schema.day(issued if issued is not None else config.today)
+    day = _not_later(config, issued, "issued")
+    if config.output.crs is not None:
+        metric_crs(config.output.crs)
     workspace = Workspace(config.workspace.dir)
     with workspace.lock():
         check_writable(config.output.dir)  # before the long work, not after it
@@ -200,8 +209,9 @@ def run(
             model = choose(workspace.models, _targets(config), day)
             inputs = inputs or read_inputs(config, until=day, tell=tell)
             live = _dataset(config, inputs, None, issued=day)
+            live, lost = _with_features_of(model, live)
             risk, stands_in = _forecast(config, model, live)
-        degraded = [*inputs.missing, *stands_in, *_too_little(config, risk)]
+        degraded = [*inputs.missing, *_ended(inputs, day), *lost, *stands_in, *_too_little(config, risk)]
         return _publish(config, inputs, model, risk, live, degraded, notes)
 
 
@@ -314,6 +324,55 @@ def _forecast(config: Config, model: RiskModel, live: gpd.GeoDataFrame) -> tuple
     return risk, [f"the baseline {baseline.name} stands in for the model {model.model_id} ({why})"]
 
 
+def _not_later(config: Config, given: Any, what: str) -> pd.Timestamp:
+    """Return the day given, or today; a day to come is refused, for it would hide every Monday until then."""
+    today = schema.day(config.today)
+    found = today if given is None else schema.day(given)
+    if found > today:
+        raise ConfigError(f"{what}: found {found:%Y-%m-%d}, allowed is a day up to today, {today:%Y-%m-%d}")
+    return found
+
+
+def _ended(inputs: Inputs, issued: pd.Timestamp) -> list[str]:
+    """Say which source has brought nothing for so long that the forecast rests on old news."""
+    tables = {
+        "weather": None if inputs.weather is None else inputs.weather.rows,
+        "imagery": inputs.scenes if len(inputs.scenes) else None,
+        "surveys": inputs.surveys,
+    }
+    said = []
+    for name, table in tables.items():
+        if table is None:
+            continue
+        known = table.loc[table["known_at"] <= issued, "date"]
+        last = known.max()
+        if known.empty or (issued - last).days > _LONGEST_SILENCE[name]:
+            since = "have not begun" if known.empty else f"end on {last:%Y-%m-%d}, {(issued - last).days} days before"
+            said.append(f"{name}: the rows known at the issue date {since}")
+    return said
+
+
+_LONGEST_SILENCE = {"weather": 15, "imagery": 30, "surveys": 35}
+"""Days before the issue date after which a source counts as missing."""
+
+
+def _with_features_of(model: RiskModel, live: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, list[str]]:
+    """Return ``live`` with every feature of the model, empty where no source gives it, and which those are."""
+    names = [name for name in model.features if name not in ("pest", "horizon_weeks")]
+    absent = [name for name in names if name not in live.columns]
+    out = live.assign(**dict.fromkeys(absent, np.nan))
+    out.attrs = live.attrs
+    lost = [name for name in names if name in absent or (_tells_of_source(name) and out[name].isna().all())]
+    if not lost:
+        return out, []
+    return out, [f"{len(lost)} of {len(names)} features that the model has learned from are missing: {listing(lost)}"]
+
+
+def _tells_of_source(name: str) -> bool:
+    """Whether a feature without any value means that its source is gone; a short window may only be under cloud."""
+    return name in WEATHER_FEATURES or name.endswith("_mean_last") or name in ("crop_age_days", "survey_last_event")
+
+
 def _too_little(config: Config, risk: gpd.GeoDataFrame) -> list[str]:
     area = risk.geometry.to_crs(risk.estimate_utm_crs()).area
     share = float(area[risk["probability"].notna()].sum() / area.sum())
@@ -348,9 +407,14 @@ def _publish(
     }
     recover(folder, keep=_spare(folder))
     older = _published(folder)
+    if older == {}:
+        notes = [*notes, f"{folder}: what was published there is damaged or not ours; it is kept under another name"]
     if older is not None and older.get("inputs_sha256") == digest:
+        _point_to(config.output.dir.resolve(), week, issued)
         return RunReport(status=UNCHANGED, products=tuple(older["products"]), **common)
-    with atomic_folder(folder, keep=_spare(folder) if older is not None else None) as stage:
+    spare = _spare(folder) if older is not None else None
+    common["kept"] = spare.name if spare is not None else ""
+    with atomic_folder(folder, keep=spare) as stage:
         written = write_products(
             risk,
             stage,

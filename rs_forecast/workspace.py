@@ -51,7 +51,7 @@ class Workspace:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise BusyError(f"another run works in {self.root}; try again when it has finished") from None
+            raise BusyError(f"another run works in {self.root.resolve()}; try again when it has finished") from None
         except OSError as err:
             raise unwritable(self.root, err) from err
         try:

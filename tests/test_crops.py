@@ -71,7 +71,7 @@ def test_a_crop_without_harvest_is_one_row(tmp_path, parcels):
             "P-1,,rice,2026-05-02,2026-08-02,2026-05-11",
             "known_at: found 2026-05-11, .* not before harvested, 2026-08-02",
         ),
-        ("P-7,,rice,2026-05-02,,", r"parcel_id: found 'P-7', .*did you mean"),
+        ("P-7,,rice,2026-05-02,,", r"parcel_id: found 'P-7', allowed is a parcel_id of the parcels\."),
         ("P-1,,rice,,,", "sown: found nothing, allowed is a day such as 2026-03-02"),
         ("P-1,,rice,thang 5,,", "sown: found 'thang 5', allowed is a day such as 2026-03-02"),
     ],

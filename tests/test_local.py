@@ -288,3 +288,15 @@ def test_nothing_to_open(tmp_path):
     write_text(tmp_path / "48PWS_20240108_B04.tif", "")
     with pytest.raises(NoDataError), pytest.warns(DataWarning):
         open_scenes(tmp_path)
+
+
+def test_a_band_whose_pixels_do_not_nest_names_its_scene(tmp_path):
+    made.write_scene(tmp_path, "20240115")
+    made.write_scene(tmp_path, "20240120")
+    file = tmp_path / "48PWS_20240120" / "48PWS_20240120_B08.tif"
+    with rasterio.open(file, "r+") as dst:
+        a = dst.transform
+        dst.transform = Affine(a.a, 0, a.c + 33.7, 0, a.e, a.f)
+    with pytest.warns(DataWarning, match=r"48PWS_20240120: left out.*B08.*do not nest"):
+        scenes = open_scenes(tmp_path)
+    assert [scene.scene_id for scene in scenes] == ["48PWS_20240115"]

@@ -296,3 +296,61 @@ def test_inputs_can_be_handed_on(valley: SimpleNamespace) -> None:
     history = pipeline.history_of(valley.config, bare, pd.Timestamp(ISSUED))
     assert history["last_clear_obs"].isna().all()
     assert history.attrs["synthetic"]
+
+
+def test_a_day_to_come_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = command(["run", str(copy / "rs_forecast.toml"), "--issued", "2999-01-01", "--json"], capsys)
+    assert code == 2
+    assert json.loads(out.out)["exit_code"] == 2
+    assert "up to today" in out.err
+    assert not (copy / "outputs").exists()
+
+
+def test_sources_that_have_fallen_silent_degrade_the_week(copy: Path) -> None:
+    weather = pd.read_csv(copy / "weather.csv")
+    weather.loc[weather["date"] < "2025-10-01"].to_csv(copy / "weather.csv", index=False)
+    surveys = pd.read_csv(copy / "surveys.csv")
+    surveys.loc[surveys["date"] < "2025-11-01"].to_csv(copy / "surveys.csv", index=False)
+    report = run(copy)
+    assert report.exit_code == 3
+    told = " ".join(report.degraded)
+    assert "weather: the rows known at the issue date end on 2025-09-30, 90 days before" in told
+    assert "surveys: " in told
+    assert "features that the model has learned from are missing: temp_mean_7d" in told
+
+
+@pytest.mark.parametrize("part", ["imagery", "weather"])
+def test_a_source_taken_out_degrades_the_week(copy: Path, part: str) -> None:
+    source = {"imagery": "local", "weather": "csv"}[part]
+    edit(copy, f'source = "{source}"', 'source = "none"')
+    report = run(copy)
+    assert report.exit_code == 3
+    first = {"imagery": "ndvi_mean_last", "weather": "temp_mean_7d"}[part]
+    assert any(f"has learned from are missing: {first}" in reason for reason in report.degraded)
+
+
+def test_the_pointer_to_the_newest_week_is_mended(copy: Path) -> None:
+    run(copy)
+    pointer = copy / "outputs" / "latest.json"
+    whole = pointer.read_bytes()
+    pointer.write_text("{")
+    assert run(copy).status == pipeline.UNCHANGED
+    assert pointer.read_bytes() == whole
+
+
+def test_parcels_far_from_every_source_are_not_assessable(copy: Path) -> None:
+    parcels = gpd.read_file(copy / "parcels.gpkg")
+    (copy / "parcels.gpkg").unlink()
+    far = parcels["parcel_id"][:10]
+    parcels.loc[:9, "geometry"] = parcels.geometry.translate(200_000, 0)[:10]
+    parcels.loc[:9, "sub_zone"] = "far away"
+    parcels.to_file(copy / "parcels.gpkg", driver="GPKG")
+    for name in ("surveys.csv", "crops.csv"):
+        table = pd.read_csv(copy / name)
+        table.loc[~table["parcel_id"].isin(far)].to_csv(copy / name, index=False)
+    report = run(copy)
+    told = json.loads((Path(report.folder) / "brown_planthopper_h1.geojson").read_text())
+    classes = [f["properties"]["risk_class"] for f in told["features"]]
+    assert classes[:10] == ["not_assessable"] * 10
+    assert "not_assessable" not in classes[10:]
+    assert any("outside the imagery" in note for note in report.warnings)

@@ -54,7 +54,10 @@ def test_the_delay_can_be_declared(tmp_path, parcels):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("P-9,2026-03-03,brown_planthopper,8,insects/m2,,", r"parcel_id: found 'P-9', .*\(did you mean \"P-\d\"\?\)"),
+        (
+            "P-9,2026-03-03,brown_planthopper,8,insects/m2,,",
+            r"parcel_id: found 'P-9', allowed is a parcel_id of the parcels\.",
+        ),
         ("P-1,2026-11-22,brown_planthopper,8,insects/m2,,", "date: found 2026-11-22, .* not after today, 2026-11-21"),
         ("P-1,03/03/2026,brown_planthopper,8,insects/m2,,", "date: found '03/03/2026', allowed is a day such as 2026"),
         ("P-1,2026,brown_planthopper,8,insects/m2,,", "date: found '2026', allowed is a day such as 2026-03-02"),

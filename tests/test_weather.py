@@ -80,7 +80,7 @@ def test_rows_per_parcel_and_forecasts_keep_their_known_at(tmp_path, parcels):
     with pytest.warns(DataWarning) as caught:
         rows, weights = read_weather_csv(csv(tmp_path, "date,parcel_id,temp_mean,known_at", *lines), parcels)
     unknown, unserved = (str(warning.message) for warning in caught)
-    assert "row 4, column parcel_id: found 'P-7', allowed is a parcel_id of the parcels (did you mean" in unknown
+    assert "row 4, column parcel_id: found 'P-7', allowed is a parcel_id of the parcels." in unknown
     assert unserved == "weather.csv: no weather for parcel P-2; add rows of their sites"
     assert rows["known_at"].dt.day.tolist() == [1, 6, 6]
     assert rows["site"].tolist() == ["P-0", "P-0", "P-1"]

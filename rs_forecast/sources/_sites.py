@@ -64,11 +64,11 @@ def nearest_site(parcels: gpd.GeoDataFrame, sites: pd.DataFrame, source: str) ->
             DataWarning(
                 f"{source}: {int(far.sum())} parcels are more than {_FAR_KM:g} km from their nearest site ({text}; the "
                 f"farthest {km[at]:.0f} km from {sites['site'][index[at]]}). Check lon and lat, or give weather of the "
-                "place"
+                "place; without it they have none"
             ),
             stacklevel=3,
         )
-    return weigh(parcels[PARCEL], sites["site"].to_numpy()[index])
+    return weigh(parcels.loc[~far, PARCEL], sites["site"].to_numpy()[index[~far]])
 
 
 def weigh(parcel_ids: pd.Series, sites: object) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import pandas as pd
 import pyogrio
 
 from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SchemaError, SourceError, listing, suggest
-from rs_forecast.schema import ROW, Field, Problem, describe, find_problems, parse_columns
+from rs_forecast.schema import PARCEL, ROW, Field, Problem, describe, find_problems, parse_columns
 from rs_forecast.sources._paths import check_archive, input_file, read_bytes, vector_format
 
 LON = Field(
@@ -119,11 +119,12 @@ def mark_synthetic[TableT: pd.DataFrame](table: TableT, texts: Iterable[object])
 
 
 def unknown_names(names: pd.Series, allowed: str, known: Iterable[str]) -> list[Problem]:
-    """Return a problem for each given name that is not among ``known``; the first few with the nearest one."""
+    """Return a problem for each given name that is not among ``known``; the first few pests with the nearest one."""
     wanted = set(known)
     bad = names[names.notna() & ~names.isin(wanted)]
-    # difflib is slow over many parcels, and only the first few are printed
-    rules = {name: f"{allowed} ({near[2:]})" for name in bad.unique()[:5] if (near := suggest(name, wanted))}
+    # of ids none is suggested: the one nearest to a wrong one is another field
+    likely: list[str] = [] if names.name == PARCEL else list(bad.unique()[:5])
+    rules = {name: f"{allowed} ({near[2:]})" for name in likely if (near := suggest(name, wanted))}
     return [Problem(row, str(names.name), name, rules.get(name, allowed)) for row, name in bad.items()]
 
 

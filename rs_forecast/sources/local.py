@@ -24,7 +24,7 @@ from rs_forecast.errors import DataWarning, NoDataError, SchemaError, SourceErro
 from rs_forecast.schema import day
 from rs_forecast.sources._cubes import read_cubes
 from rs_forecast.sources._scales import Scale, config_scale, refuse_undeclared, stac_scales
-from rs_forecast.sources.scene import BandFile, Scene, check_grid
+from rs_forecast.sources.scene import BandFile, Scene, check_bands, check_grid
 
 _CODES = "|".join(BAND_OF_CODE)
 _BAND = re.compile(rf"(?:^|(?<=[_.\- ]))({_CODES})(?:[_.\-]?(\d{{2}})m)?$", re.IGNORECASE)
@@ -159,6 +159,7 @@ def _tiff_scene(
     for band, file in members.items():
         bands[band], own = _band_file(band, file, item.get(file.name) or declared)
         tags |= own
+    check_bands(bands)
     tile = _TILE.search(name) or _TILE.search(folder.name)
     return Scene(
         scene_id=name,

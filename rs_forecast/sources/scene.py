@@ -9,6 +9,7 @@ import pandas as pd
 from odc.geo.geobox import GeoBox
 
 from rs_forecast.errors import SourceError
+from rs_forecast.grid import ALIGNED
 
 _MOST_PIXELS = 40_000**2
 
@@ -58,6 +59,19 @@ def check_grid(grid: GeoBox) -> None:
         raise SourceError(
             f"its CRS is {crs or 'missing'}; a projected one in metres is due, such as the tile's UTM zone"
         )
+
+
+def check_bands(bands: Mapping[str, BandFile]) -> None:
+    """Raise :class:`SourceError` unless the bands' pixels nest: each edge of a coarse one on an edge of the finest."""
+    finest = min(bands.values(), key=lambda band: abs(band.geobox.affine.a)).geobox
+    for name, band in bands.items():
+        a, b = band.geobox.affine, finest.affine
+        steps = ((a.c - b.c) / b.a, (a.f - b.f) / b.e, a.a / b.a)
+        if band.geobox.crs != finest.crs or any(abs(step - round(step)) > ALIGNED for step in steps):
+            raise SourceError(
+                f"{band.href}: band {name} lies {steps[0]:.2f} columns and {steps[1]:.2f} rows from the finest, so "
+                "their pixels do not nest; its georeference is wrong, fetch it again"
+            )
 
 
 def scenes_table(scenes: Iterable[Scene]) -> pd.DataFrame:
