@@ -8,7 +8,9 @@ from typing import Any
 
 from rs_forecast.config import load_config
 from rs_forecast.errors import ConfigError
-from rs_forecast.pipeline import RunReport, Tell, Trained, noted, read_inputs, run, train
+from rs_forecast.inputs import Tell, read_inputs
+from rs_forecast.pipeline import Trained, noted, run, train
+from rs_forecast.publish import RunReport
 from rs_forecast.schema import day
 from rs_forecast.simulate import simulate
 

@@ -15,6 +15,7 @@ from flanders import square_folder
 
 from rs_forecast import pipeline
 from rs_forecast.config import load_config
+from rs_forecast.inputs import read_inputs
 from rs_forecast.schema import day
 
 pytestmark = pytest.mark.end_to_end
@@ -33,7 +34,7 @@ def make_project(square: Path, out: Path) -> Path:
 
 def test_train_and_run_publish_for_a_day_inside_the_record(shared_data: Path, tmp_path: Path) -> None:
     config = load_config(make_project(square_folder(shared_data, "00002806639B424A"), tmp_path / "flanders"))
-    inputs = pipeline.read_inputs(config, until=day(ISSUED))
+    inputs = read_inputs(config, until=day(ISSUED))
     assert not inputs.missing
     assert inputs.signals is not None
     assert inputs.weather is not None

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 import rasterio
 
-from rs_forecast import pipeline
+from rs_forecast import pipeline, publish
 from rs_forecast.cli import app
 from rs_forecast.config import load_config
 from rs_forecast.errors import BusyError, NoDataError, OutputError, SchemaError
+from rs_forecast.inputs import read_inputs
 from rs_forecast.kernels.coverage import coverage_table, pixel_owner
 from rs_forecast.model import RiskModel
 from rs_forecast.simulate import simulate
@@ -55,7 +56,7 @@ def _link(source: str, target: str) -> str:
     return target
 
 
-def run(root: Path, **options: object) -> pipeline.RunReport:
+def run(root: Path, **options: object) -> publish.RunReport:
     return pipeline.run(root / "rs_forecast.toml", **{"issued": ISSUED, **options})
 
 
@@ -115,7 +116,7 @@ def test_the_same_inputs_publish_nothing_twice_and_the_bytes_do_not_depend_on_th
     first = run(copy)
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in Path(first.folder).iterdir()}
     again = run(copy)
-    assert (again.status, again.exit_code) == (pipeline.UNCHANGED, first.exit_code)
+    assert (again.status, again.exit_code) == (publish.UNCHANGED, first.exit_code)
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in Path(first.folder).iterdir()} == before
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(copy, elsewhere, ignore=shutil.ignore_patterns("outputs"))
@@ -127,7 +128,7 @@ def test_new_inputs_replace_the_week_and_the_older_one_is_kept(copy: Path) -> No
     first = run(copy)
     old = {p.name: p.read_bytes() for p in Path(first.folder).iterdir()}
     edit(copy, "class_limits = [0.1, 0.3, 0.6]", "class_limits = [0.2, 0.4, 0.6]")
-    assert run(copy).status != pipeline.UNCHANGED
+    assert run(copy).status != publish.UNCHANGED
     kept = copy / "outputs" / "2026-W01.r1"
     assert {p.name: p.read_bytes() for p in kept.iterdir()} == old
 
@@ -137,7 +138,7 @@ def test_a_damaged_publication_is_made_anew(copy: Path) -> None:
     victim = first / "brown_planthopper_h1.geojson"
     whole = victim.read_bytes()
     victim.write_bytes(whole[:1000])
-    assert run(copy).status != pipeline.UNCHANGED
+    assert run(copy).status != publish.UNCHANGED
     assert victim.read_bytes() == whole
 
 
@@ -171,7 +172,7 @@ def test_a_model_that_fails_the_gate_is_replaced_by_the_best_baseline_and_said_s
     model: RiskModel = valley.trained.model.with_evaluation(card)
     model.save(copy / "models" / model.model_id)
     report = run(copy)
-    assert (report.status, report.exit_code) == (pipeline.DEGRADED, 3)
+    assert (report.status, report.exit_code) == (publish.DEGRADED, 3)
     assert report.model_id.startswith("baseline-")
     told = json.loads((Path(report.folder) / "brown_planthopper_h1.geojson").read_text())
     assert {f["properties"]["model_id"] for f in told["features"]} == {report.model_id}
@@ -291,7 +292,7 @@ def test_the_commands_are_there() -> None:
 
 
 def test_inputs_can_be_handed_on(valley: SimpleNamespace) -> None:
-    inputs = pipeline.read_inputs(valley.config, until=pd.Timestamp(ISSUED))
+    inputs = read_inputs(valley.config, until=pd.Timestamp(ISSUED))
     bare = replace(inputs, signals=None)
     history = pipeline.history_of(valley.config, bare, pd.Timestamp(ISSUED))
     assert history["last_clear_obs"].isna().all()
@@ -334,7 +335,7 @@ def test_the_pointer_to_the_newest_week_is_mended(copy: Path) -> None:
     pointer = copy / "outputs" / "latest.json"
     whole = pointer.read_bytes()
     pointer.write_text("{")
-    assert run(copy).status == pipeline.UNCHANGED
+    assert run(copy).status == publish.UNCHANGED
     assert pointer.read_bytes() == whole
 
 

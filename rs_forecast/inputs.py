@@ -1,0 +1,162 @@
+"""Everything a config names, read: parcels, signals, weather, surveys, crops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import geopandas as gpd
+import pandas as pd
+
+from rs_forecast.config import Config
+from rs_forecast.cube import find_scenes
+from rs_forecast.errors import NoDataError, SchemaError, SourceError
+from rs_forecast.signals import empty_signals, extract_signals
+from rs_forecast.sources.crops import read_crops
+from rs_forecast.sources.parcels import read_parcels
+from rs_forecast.sources.scene import scenes_table
+from rs_forecast.sources.surveys import read_surveys
+from rs_forecast.sources.weather import Weather, get_weather
+
+Tell = Callable[[str, int, int], None]
+"""Progress: what is being done, how many of it are done, of how many."""
+
+_LONGEST_SILENCE = {"weather": 15, "imagery": 30, "surveys": 35}
+"""Days before the issue date after which a source counts as missing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """Everything a config names, read. What could not be had is None or empty, and ``missing`` says so."""
+
+    parcels: gpd.GeoDataFrame
+    signals: pd.DataFrame | None
+    weather: Weather | None
+    surveys: pd.DataFrame
+    crops: pd.DataFrame | None
+    scenes: pd.DataFrame
+    missing: tuple[str, ...]
+    known_at: tuple[str, ...]
+    """What was assumed of the days rows were known, in words."""
+    synthetic: bool
+
+
+def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell | None = None) -> Inputs:
+    """Read what ``config`` names. Imagery after ``until`` is not looked at.
+
+    Without parcels and surveys there is nothing to do, and their errors are raised. Imagery or weather that cannot be
+    had leaves a gap that is named in ``missing``.
+    """
+    part = config.parcels
+    parcels = read_parcels(
+        part.path, id=part.id, columns=part.columns, crs=part.crs, encoding=part.encoding, layer=part.layer
+    )
+    report_progress(tell, "parcels", 1, 1)
+    surveys = read_surveys(
+        config.surveys.path,
+        parcels,
+        delay_days=config.surveys.delay_days,
+        columns=config.surveys.columns,
+        encoding=config.surveys.encoding,
+        pests=config.all_pests,
+        today=config.today,
+    )
+    crops = _crops(config, parcels)
+    report_progress(tell, "surveys", 1, 1)
+    missing: list[str] = []
+    weather = _attempt("weather", missing, lambda: _weather(config, parcels))
+    found = _attempt("imagery", missing, lambda: _imagery(config, parcels, until, tell))
+    none = None if config.imagery.source == "none" else empty_signals(config.imagery.indices)
+    scenes, signals, marked = found or (scenes_table([]), none, False)
+    tables = (parcels, surveys, crops, *(weather or ()))
+    return Inputs(
+        parcels=parcels,
+        signals=signals,
+        weather=weather,
+        surveys=surveys,
+        crops=crops,
+        scenes=scenes,
+        missing=tuple(missing),
+        known_at=_assumed(config, surveys, crops),
+        synthetic=marked or any(bool(t.attrs.get("synthetic")) for t in tables if t is not None),
+    )
+
+
+def silent(inputs: Inputs, issued: pd.Timestamp) -> list[str]:
+    """Say, source by source, which has brought nothing for so long that the forecast rests on old news."""
+    tables = {
+        "weather": None if inputs.weather is None else inputs.weather.rows,
+        "imagery": inputs.scenes if len(inputs.scenes) else None,
+        "surveys": inputs.surveys,
+    }
+    said = []
+    for name, table in tables.items():
+        if table is None:
+            continue
+        known = table.loc[table["known_at"] <= issued, "date"]
+        last = known.max()
+        if known.empty or (issued - last).days > _LONGEST_SILENCE[name]:
+            since = "have not begun" if known.empty else f"end on {last:%Y-%m-%d}, {(issued - last).days} days before"
+            said.append(f"{name}: the rows known at the issue date {since}")
+    return said
+
+
+def report_progress(tell: Tell | None, what: str, done: int, of: int) -> None:
+    """Tell how far the work is, where anybody listens."""
+    if tell is not None:
+        tell(what, done, of)
+
+
+def _crops(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame | None:
+    part = config.crops
+    if part.path is None:
+        return None
+    return read_crops(part.path, parcels, columns=part.columns, encoding=part.encoding, today=config.today)
+
+
+def _weather(config: Config, parcels: gpd.GeoDataFrame) -> Weather | None:
+    part = config.weather
+    if part.source == "none":
+        return None
+    options = {"latency_days": part.latency_days, "columns": part.columns or None, "encoding": part.encoding}
+    given = {name: value for name, value in options.items() if value is not None}
+    return get_weather(parcels, source=part.source, path=part.path, **given)
+
+
+def _imagery(
+    config: Config, parcels: gpd.GeoDataFrame, until: pd.Timestamp | None, tell: Tell | None
+) -> tuple[pd.DataFrame, pd.DataFrame, bool] | None:
+    part = config.imagery
+    if part.source == "none":
+        return None
+    scenes = find_scenes(
+        part.source, part.path, end=until, latency_days=part.latency_days, scale=part.scale, offset=part.offset
+    )
+    signals = extract_signals(
+        scenes,
+        parcels,
+        [config.all_indices[name] for name in part.indices],
+        mask_classes=part.mask_classes,
+        mask_dilate_m=part.mask_dilate_m,
+        progress=lambda done, of: report_progress(tell, "scenes", done, of),
+    )
+    return scenes_table(scenes), signals, any(scene.synthetic for scene in scenes)
+
+
+def _attempt[Found](what: str, missing: list[str], get: Callable[[], Found]) -> Found | None:
+    try:
+        return get()
+    except (SourceError, NoDataError, SchemaError) as err:
+        missing.append(f"no {what}: {err}")
+        return None
+
+
+def _assumed(config: Config, surveys: pd.DataFrame, crops: pd.DataFrame | None) -> tuple[str, ...]:
+    said = []
+    for name, table, delay in (("surveys", surveys, "visit"), ("crops", crops, "sowing")):
+        count = 0 if table is None else int(table.attrs.get("known_at_assumed", 0))
+        if table is not None and count:
+            said.append(f"{name}: {count} rows taken as known {table.attrs.get('delay_days')} days after the {delay}")
+    if config.imagery.source != "none":
+        said.append(f"imagery: scenes taken as known {config.imagery.latency_days} days after the overpass")
+    return tuple(said)

@@ -1,0 +1,229 @@
+"""The week's folder: products, manifest and the pointer to the newest, complete or not there at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from rs_forecast import schema
+from rs_forecast.config import Config
+from rs_forecast.errors import RsForecastError
+from rs_forecast.inputs import Inputs
+from rs_forecast.maps import write_products
+from rs_forecast.model import RiskModel
+from rs_forecast.workspace import (
+    MANIFEST,
+    atomic_folder,
+    read_json,
+    recover,
+    sha256_file,
+    sha256_text,
+    write_json,
+)
+
+PUBLISHED, UNCHANGED, DEGRADED = "published", "unchanged", "degraded"
+LATEST = "latest.json"
+_PLACES: Any = {
+    "workspace": True, "output": {"dir"}, "region": {"communes"}, "parcels": {"path"}, "crops": {"path"},
+    "imagery": {"path"}, "weather": {"path"}, "surveys": {"path"},
+}  # fmt: skip
+"""Where files lie does not count for what is made from them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """What a run did."""
+
+    status: str
+    """``published``, ``unchanged`` or ``degraded``."""
+    issued: str
+    week: str
+    folder: str
+    model_id: str
+    products: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    areas: dict[str, Any] = field(default_factory=dict)
+    """Hectares per risk class, by product."""
+    kept: str = ""
+    """Name of the folder that keeps what was published for the week before."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 published or unchanged, 3 degraded."""
+        return 3 if self.degraded else 0
+
+    @property
+    def line(self) -> str:
+        """The one line for a log."""
+        kept = f", in place of an older one kept as {self.kept}" if self.kept else ""
+        more = f", degraded: {'; '.join(self.degraded)}" if self.degraded else ""
+        notes = f"({len(self.warnings)} warnings{kept}{more})"
+        return f"{self.status} {self.week} by {self.model_id}: {self.folder} {notes}"
+
+
+def publish(
+    config: Config,
+    inputs: Inputs,
+    model: RiskModel,
+    risk: gpd.GeoDataFrame,
+    live: gpd.GeoDataFrame,
+    degraded: Sequence[str],
+    notes: Sequence[str],
+) -> RunReport:
+    """Write the week's folder and point to it; nothing is written if the same is published there already.
+
+    Other contents replace it, and the older folder is kept as ``<week>.r<n>``.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written; what was published stands.
+    """
+    issued = risk["issued"].iloc[0]
+    week = f"{issued.isocalendar().year}-W{issued.isocalendar().week:02d}"
+    folder = config.output.dir.resolve() / week
+    digest = _digest(config, risk, live, degraded)
+    common: dict[str, Any] = {
+        "issued": f"{issued:%Y-%m-%d}",
+        "week": week,
+        "folder": str(folder),
+        "model_id": str(risk["model_id"].iloc[0]),
+        "degraded": tuple(degraded),
+        "warnings": tuple(notes),
+        "areas": _areas(risk),
+    }
+    recover(folder, keep=_spare(folder))
+    older = _published(folder)
+    if older == {}:
+        notes = [*notes, f"{folder}: what was published there is damaged or not ours; it is kept under another name"]
+    if older is not None and older.get("inputs_sha256") == digest:
+        _point_to(config.output.dir.resolve(), week, issued)
+        return RunReport(status=UNCHANGED, products=tuple(older["products"]), **common)
+    spare = _spare(folder) if older is not None else None
+    common["kept"] = spare.name if spare is not None else ""
+    with atomic_folder(folder, keep=spare) as stage:
+        written = write_products(
+            risk,
+            stage,
+            crs=config.output.crs,
+            resolution=config.output.resolution,
+            class_limits=config.forecast.class_limits,
+            synthetic=inputs.synthetic,
+            notes=tuple(degraded),
+            pests=config.all_pests,
+        )
+        names = sorted(path.name for path in written)
+        products = {name: sha256_file(stage / name) for name in names}
+        write_json(stage / MANIFEST, _manifest(config, inputs, model, common, digest, products))
+    _point_to(config.output.dir.resolve(), week, issued)
+    return RunReport(status=DEGRADED if degraded else PUBLISHED, products=tuple(names), **common)
+
+
+def _manifest(
+    config: Config, inputs: Inputs, model: RiskModel, common: dict[str, Any], digest: str, products: dict[str, str]
+) -> dict[str, Any]:
+    """What the products were made from. Nothing in it depends on when or where the run was."""
+    scenes = inputs.scenes.assign(
+        date=inputs.scenes["date"].astype("str").str[:10], known_at=inputs.scenes["known_at"].astype("str").str[:10]
+    )
+    return {
+        "region": config.region.name,
+        "synthetic": inputs.synthetic,
+        "state": "draft",
+        "issued": common["issued"],
+        "week": common["week"],
+        "degraded": list(common["degraded"]),
+        "areas_ha": common["areas"],
+        "model_id": common["model_id"],
+        "trained_model": model.model_id,
+        "evaluation": model.card.get("evaluation", {}),
+        "known_at": list(inputs.known_at),
+        "inputs_sha256": digest,
+        "config_sha256": sha256_text(config.model_dump_json(exclude=_PLACES)),
+        "input_files": _input_files(config),
+        "scenes": json.loads(scenes.to_json(orient="records")),
+        "products": products,
+        "warnings": list(common["warnings"]),
+        "versions": _versions(),
+    }
+
+
+def _input_files(config: Config) -> dict[str, dict[str, str]]:
+    """Name and hash of every input table, by what it is; a folder's files one by one."""
+    parts = ("parcels", "surveys", "crops", "weather")
+    found: dict[str, dict[str, str]] = {}
+    for part in parts:
+        path: Path | None = getattr(config, part).path
+        files = [] if path is None else sorted(path.rglob("*")) if path.is_dir() else [path]
+        found[part] = {file.name: sha256_file(file) for file in files if file.is_file()}
+    return found
+
+
+def _digest(config: Config, risk: gpd.GeoDataFrame, live: gpd.GeoDataFrame, degraded: Sequence[str]) -> str:
+    """Hash of all that decides the products: the forecast and its features, the outlines, settings and version."""
+    tables = [
+        pd.util.hash_pandas_object(pd.DataFrame(t.drop(columns="geometry")), index=False).to_numpy().tobytes()
+        for t in (risk, live)
+    ]
+    shapes = risk.geometry.to_wkb().to_numpy()
+    settings = [
+        config.forecast.class_limits, config.output.crs, config.output.resolution, str(risk.crs), list(degraded),
+        [asdict(config.all_pests[name]) for name in config.forecast.pests], importlib.metadata.version("rs-forecast"),
+    ]  # fmt: skip
+    parts = [*(t.hex() for t in tables), b"".join(shapes).hex(), json.dumps(settings, default=str)]
+    return sha256_text("\n".join(parts))
+
+
+def _areas(risk: gpd.GeoDataFrame) -> dict[str, Any]:
+    """Hectares per class, by product."""
+    hectares = risk.geometry.to_crs(risk.estimate_utm_crs()).area / 1e4
+    out: dict[str, Any] = {}
+    for (pest, weeks), rows in risk.groupby(["pest", "horizon_weeks"]):
+        by_class = hectares[rows.index].groupby(rows["risk_class"]).sum()
+        classes = (*schema.RISK_CLASSES, schema.NOT_ASSESSABLE)
+        out[f"{pest}_h{int(weeks)}"] = {name: round(float(by_class.get(name, 0.0)), 2) for name in classes}
+    return out
+
+
+def _published(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a published week that is whole; None where there is none, or a file of it is gone."""
+    if not folder.exists():
+        return None
+    try:
+        manifest = read_json(folder / MANIFEST)
+        files = dict(manifest["products"])
+    except (RsForecastError, KeyError, TypeError, ValueError):
+        return {}
+    whole = all((folder / name).is_file() and sha256_file(folder / name) == sha for name, sha in files.items())
+    return manifest if whole else {}
+
+
+def _spare(folder: Path) -> Path:
+    number = 1
+    while folder.with_name(f"{folder.name}.r{number}").exists():
+        number += 1
+    return folder.with_name(f"{folder.name}.r{number}")
+
+
+def _point_to(outputs: Path, week: str, issued: pd.Timestamp) -> None:
+    """Let ``latest.json`` name the newest week; an older week that is published again does not take it back."""
+    pointer = outputs / LATEST
+    try:
+        newest = str(read_json(pointer).get("issued", ""))
+    except RsForecastError:
+        newest = ""
+    if newest <= f"{issued:%Y-%m-%d}":
+        write_json(pointer, {"week": week, "issued": f"{issued:%Y-%m-%d}", "folder": week})
+
+
+def _versions() -> dict[str, str]:
+    names = ("rs-forecast", "numpy", "pandas", "geopandas", "rasterio", "numba", "lightgbm", "scikit-learn", "xarray")
+    return {name: importlib.metadata.version(name) for name in names}
