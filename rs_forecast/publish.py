@@ -102,8 +102,6 @@ def publish(
     }
     recover(folder, keep=_spare(folder))
     older = _published(folder)
-    if older == {}:
-        notes = [*notes, f"{folder}: what was published there is damaged or not ours; it is kept under another name"]
     if older is not None and older.get("inputs_sha256") == digest:
         _point_to(config.output.dir.resolve(), week, issued)
         return RunReport(status=UNCHANGED, products=tuple(older["products"]), **common)
@@ -124,6 +122,8 @@ def publish(
         products = {name: sha256_file(stage / name) for name in names}
         write_json(stage / MANIFEST, _manifest(config, inputs, model, common, digest, products))
     _point_to(config.output.dir.resolve(), week, issued)
+    if older == {}:  # for the report alone: the products do not depend on what stood there
+        common["warnings"] += (f"{folder}: what was published there is damaged or not ours; kept as {common['kept']}",)
     return RunReport(status=DEGRADED if degraded else PUBLISHED, products=tuple(names), **common)
 
 
