@@ -78,8 +78,42 @@ def extract_signals(
         No scene could be used, or no parcel lies in any. A scene that cannot be decoded, or lacks a band, is left out
         and named in a :class:`DataWarning`; so are parcels outside all scenes.
     """
+    tables = [
+        table
+        for _, table in look_tables(
+            source,
+            parcels,
+            indices,
+            mask_classes=mask_classes,
+            mask_dilate_m=mask_dilate_m,
+            threads=threads,
+            progress=progress,
+        )
+    ]
+    if not tables:
+        names = [row.name for row in index_rows(indices)]
+        total = source.sizes.get(schema.TIME, 1) if isinstance(source, xr.Dataset) else len(source)
+        raise NoDataError(f"none of {total} scenes could be used for {listing(names)}")
+    return merge_looks(tables)
+
+
+def look_tables(
+    source: Sequence[Scene] | xr.Dataset,
+    parcels: gpd.GeoDataFrame,
+    indices: Sequence[str | Index],
+    *,
+    mask_classes: Sequence[int] = SCL_MASKED,
+    mask_dilate_m: float = MASK_DILATE_M,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield (scene's id, its rows) as they are ready, in the order of ``source``; arguments as :func:`extract_signals`.
+
+    A scene that cannot be used is named in a :class:`DataWarning` and yields nothing; one without a clear pixel under
+    any parcel yields no rows.
+    """
     schema.check_parcels(parcels)
-    rows = _rows(indices)
+    rows = index_rows(indices)
     program = link([row.parsed for row in rows], [row.valid for row in rows])
     if isinstance(source, xr.Dataset):
         looks = list(cube_looks(source, program.bands))
@@ -92,10 +126,7 @@ def extract_signals(
         worker.pixels(look.grid)  # before the threads start: the coverage kernel uses all cores itself
     if looks:
         _name_parcels_outside(worker, parcels)
-    tables = list(_run(worker, looks, total, threads or os.cpu_count() or 1, progress))
-    if not tables:
-        raise NoDataError(f"none of {total} scenes could be used for {listing([row.name for row in rows])}")
-    return _one_a_day(pd.concat(tables, ignore_index=True))
+    yield from _run(worker, looks, total, threads or os.cpu_count() or 1, progress)
 
 
 def empty_signals(indices: Sequence[str]) -> pd.DataFrame:
@@ -113,7 +144,8 @@ def geometry_hashes(parcels: gpd.GeoDataFrame) -> list[str]:
     return [hashlib.sha256(crs + shape).hexdigest()[:12] for shape in shapes]
 
 
-def _rows(indices: Sequence[str | Index]) -> list[Index]:
+def index_rows(indices: Sequence[str | Index]) -> list[Index]:
+    """Return the catalogue's rows of names among ``indices``, and own rows as they are."""
     if not indices:
         raise ConfigError(f"no index is asked for; name some of {', '.join(INDICES)}, or give an Index")
     return [INDICES[i] if isinstance(i, str) else i for i in indices]
@@ -179,22 +211,24 @@ class _Worker:
 
 def _run(
     worker: _Worker, looks: list[Look], total: int, threads: int, progress: Callable[[int, int], None] | None
-) -> Iterator[pd.DataFrame]:
+) -> Iterator[tuple[str, pd.DataFrame]]:
     pool = ThreadPoolExecutor(threads)
     try:
         jobs = [pool.submit(worker.rows, look) for look in looks]
         for done, (look, job) in enumerate(zip(looks, jobs, strict=True), start=total - len(looks) + 1):
             try:
-                yield job.result()
+                yield look.scene_id, job.result()
             except SourceError as err:
-                warnings.warn(DataWarning(f"scene {look.scene_id}: left out. {err}"), stacklevel=3)
+                warnings.warn(DataWarning(f"scene {look.scene_id}: left out. {err}"), stacklevel=4)
             if progress is not None:
                 progress(done, total)
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt need not wait for scenes that nobody has begun
 
 
-def _one_a_day(table: pd.DataFrame) -> pd.DataFrame:
+def merge_looks(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of many looks as one table, one row per parcel, day and ``known_at``; the rule stands above."""
+    table = pd.concat(tables, ignore_index=True)
     table = table.astype({"date": "datetime64[us]", "known_at": "datetime64[us]", "tile": "str", "scene_id": "str"})
     weight = table["valid_weight"].round(6)  # tiles that overlap cut the same pixels, but for the last digits
     order = [schema.PARCEL, "date", "_weight", "known_at", "scene_id"]
@@ -211,4 +245,4 @@ def _name_parcels_outside(worker: _Worker, parcels: gpd.GeoDataFrame) -> None:
         )
     if len(outside):
         message = f"{len(outside)} parcels lie outside the imagery and have no signals: {listing(outside)}"
-        warnings.warn(DataWarning(message), stacklevel=3)
+        warnings.warn(DataWarning(message), stacklevel=4)

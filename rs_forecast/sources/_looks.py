@@ -48,7 +48,7 @@ def scene_looks(
         if missing:
             found = listing(scene.bands, 20)
             message = f"scene {scene.scene_id}: left out, it has no band {listing(missing)}; found {found}"
-            warnings.warn(DataWarning(message), stacklevel=3)
+            warnings.warn(DataWarning(message), stacklevel=4)
             continue
         yield _scene_look(scene, bands, classes, dilate_m)
 
