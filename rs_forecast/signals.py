@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
 import xarray as xr
-from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from rs_forecast import schema
 from rs_forecast.catalog import INDICES, Index
 from rs_forecast.catalog.bands import SCL_MASKED
 from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SourceError, listing
+from rs_forecast.ground import Ground, geometry_hashes
+from rs_forecast.kernels._jit import cores
 from rs_forecast.kernels.bandmath import Program, link
-from rs_forecast.kernels.coverage import CoverageTable, coverage_table
-from rs_forecast.kernels.zonal import valid_weight, zonal_stats
+from rs_forecast.kernels.zonal import parcel_signals
 from rs_forecast.sources._looks import MASK_DILATE_M, Look, cube_looks, scene_looks
 from rs_forecast.sources.scene import Scene
 
 __all__ = ["MASK_DILATE_M", "extract_signals", "geometry_hashes"]
 
-_Grid = tuple[str, tuple[float, ...], tuple[int, ...]]
+Progress = Callable[[int, int], None]
+_LARGE = 2_000_000
+"""Pixels of a grid above which one look keeps all threads busy."""
 
 
 def extract_signals(
@@ -40,7 +40,8 @@ def extract_signals(
     mask_classes: Sequence[int] = SCL_MASKED,
     mask_dilate_m: float = MASK_DILATE_M,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    keep_coverage: Path | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return statistics of spectral indices per parcel and date.
 
@@ -55,7 +56,10 @@ def extract_signals(
     mask_classes, mask_dilate_m
         Scene classes that are not clear, and how far [m] the mask grows around them.
     threads
-        Scenes worked on at once; by default the machine's cores. The result does not depend on it.
+        By default the machine's cores. The result does not depend on it.
+    keep_coverage
+        A folder in which the pixels under the parcels are kept for the next call, in this process or another; by
+        default they are found anew. They are kept under a hash of all outlines and the grid, and so cannot go stale.
     progress
         Called with (scenes done, scenes in all).
 
@@ -87,6 +91,7 @@ def extract_signals(
             mask_classes=mask_classes,
             mask_dilate_m=mask_dilate_m,
             threads=threads,
+            keep_coverage=keep_coverage,
             progress=progress,
         )
     ]
@@ -105,28 +110,30 @@ def look_tables(
     mask_classes: Sequence[int] = SCL_MASKED,
     mask_dilate_m: float = MASK_DILATE_M,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    keep_coverage: Path | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield (scene's id, its rows) as they are ready, in the order of ``source``; arguments as :func:`extract_signals`.
 
     A scene that cannot be used is named in a :class:`DataWarning` and yields nothing; one without a clear pixel under
     any parcel yields no rows.
     """
-    schema.check_parcels(parcels)
     rows = index_rows(indices)
     program = link([row.parsed for row in rows], [row.valid for row in rows])
+    columns = [f"{row.name}_{stat}" for row in rows for stat in schema.STATS]
     if isinstance(source, xr.Dataset):
         looks = list(cube_looks(source, program.bands))
         total = len(looks)
     else:
         looks = list(scene_looks(source, program.bands, tuple(mask_classes), mask_dilate_m))
         total = len(source)
-    worker = _Worker(parcels, [row.name for row in rows], program)
+    ground = Ground(parcels, keep=keep_coverage, threads=threads)
     for look in looks:
-        worker.pixels(look.grid)  # before the threads start: the coverage kernel uses all cores itself
+        ground.groups(look.grid)
     if looks:
-        _name_parcels_outside(worker, parcels)
-    yield from _run(worker, looks, total, threads or os.cpu_count() or 1, progress)
+        _name_parcels_outside(ground, parcels)
+    work = partial(_look_rows, ground=ground, columns=columns, program=program)
+    yield from _run(looks, lambda look, n: work(look, threads=n), total, threads or cores(), progress)
 
 
 def empty_signals(indices: Sequence[str]) -> pd.DataFrame:
@@ -137,13 +144,6 @@ def empty_signals(indices: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
 
 
-def geometry_hashes(parcels: gpd.GeoDataFrame) -> list[str]:
-    """Return twelve hex digits per parcel that change when its outline, or its CRS, does."""
-    crs = parcels.crs.to_wkt().encode()
-    shapes = shapely.to_wkb(shapely.normalize(parcels.geometry.to_numpy()), byte_order=1)
-    return [hashlib.sha256(crs + shape).hexdigest()[:12] for shape in shapes]
-
-
 def index_rows(indices: Sequence[str | Index]) -> list[Index]:
     """Return the catalogue's rows of names among ``indices``, and own rows as they are."""
     if not indices:
@@ -151,73 +151,42 @@ def index_rows(indices: Sequence[str | Index]) -> list[Index]:
     return [INDICES[i] if isinstance(i, str) else i for i in indices]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Pixels:
-    """The pixels under parcels on one grid, each once, and the coverage table's entries pointing at them."""
-
-    table: CoverageTable
-    rows: NDArray[np.int64]
-    cols: NDArray[np.int64]
-    entry: NDArray[np.int64]
-
-
-class _Worker:
-    """Turns one look into rows. The coverage of a grid is computed once, by the first look that needs it."""
-
-    def __init__(self, parcels: gpd.GeoDataFrame, names: list[str], program: Program) -> None:
-        self._parcels = parcels
-        self._ids = parcels[schema.PARCEL].array
-        self._hashes = pd.array(geometry_hashes(parcels), dtype="str")
-        self._program = program
-        self._columns = [f"{name}_{stat}" for name in names for stat in schema.STATS]
-        self._grids: dict[_Grid, _Pixels] = {}
-        self.covered = np.zeros(len(parcels), bool)
-
-    def pixels(self, grid: GeoBox) -> _Pixels:
-        """Return the pixels under parcels on ``grid``."""
-        key = (str(grid.crs), tuple(grid.affine)[:6], tuple(grid.shape))
-        if key not in self._grids:
-            table = coverage_table(self._parcels, grid)
-            flat, entry = np.unique(table.row.astype(np.int64) * grid.shape[1] + table.col, return_inverse=True)
-            rows, cols = np.divmod(flat, grid.shape[1])
-            self._grids[key] = _Pixels(table=table, rows=rows, cols=cols, entry=entry.astype(np.int64))
-            self.covered |= np.diff(table.starts) > 0
-        return self._grids[key]
-
-    def rows(self, look: Look) -> pd.DataFrame:
-        """Return the rows of one look: parcels with any clear pixel."""
-        pixels = self.pixels(look.grid)
-        values, clear = look.read(pixels.rows, pixels.cols)
-        valid = clear & ~np.isnan(values).any(axis=0)
-        layers = self._program.run(np.where(valid, values, np.float32(np.nan)))
-        table = pixels.table
-        stats = zonal_stats(layers, pixels.entry, table.weight, table.starts)
-        weight = valid_weight(valid, pixels.entry, table.weight, table.starts)
+def _look_rows(look: Look, ground: Ground, columns: Sequence[str], program: Program, threads: int) -> pd.DataFrame:
+    """Return the rows of one look: parcels with any clear pixel."""
+    parts = []
+    for group in ground.groups(look.grid):
+        raw = look.read(group.pixels, threads)
+        stats, weight = parcel_signals(raw, program, group.table.weight, group.table.starts, threads=threads)
         seen = np.flatnonzero(weight > 0)
-        return pd.DataFrame(
-            {
-                schema.PARCEL: self._ids[seen],
-                "date": look.date,
-                "known_at": look.known_at,
-                "tile": look.tile,
-                "scene_id": look.scene_id,
-                "geom_hash": self._hashes[seen],
-                "valid_weight": weight[seen],
-                "valid_fraction": weight[seen] / table.area[seen],
-                **dict(zip(self._columns, stats[seen].reshape(len(seen), len(self._columns)).T, strict=True)),
-            }
-        )
+        parts.append((group.rows[seen], weight[seen], weight[seen] / group.table.area[seen], stats[seen]))
+    rows, weight, fraction, stats = (np.concatenate(items) for items in zip(*parts, strict=True))
+    flat = stats.reshape(len(rows), len(columns))
+    return pd.DataFrame(
+        {
+            schema.PARCEL: ground.ids[rows],
+            "date": look.date,
+            "known_at": look.known_at,
+            "tile": look.tile,
+            "scene_id": look.scene_id,
+            "geom_hash": ground.hashes[rows],
+            "valid_weight": weight,
+            "valid_fraction": fraction,
+            **{name: flat[:, k] for k, name in enumerate(columns)},
+        }
+    )
 
 
 def _run(
-    worker: _Worker, looks: list[Look], total: int, threads: int, progress: Callable[[int, int], None] | None
+    looks: list[Look], rows: Callable[[Look, int], pd.DataFrame], total: int, threads: int, progress: Progress | None
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    pool = ThreadPoolExecutor(threads)
+    """Yield the rows of looks: large ones one after the other, each on all threads; small ones side by side."""
+    large = any(look.grid.shape[0] * look.grid.shape[1] > _LARGE for look in looks)
+    pool = ThreadPoolExecutor(1 if large else threads)
     try:
-        jobs = [pool.submit(worker.rows, look) for look in looks]
-        for done, (look, job) in enumerate(zip(looks, jobs, strict=True), start=total - len(looks) + 1):
+        jobs = deque(pool.submit(rows, look, threads if large else 1) for look in looks)
+        for done, look in enumerate(looks, start=total - len(looks) + 1):
             try:
-                yield look.scene_id, job.result()
+                yield look.scene_id, jobs.popleft().result()
             except SourceError as err:
                 warnings.warn(DataWarning(f"scene {look.scene_id}: left out. {err}"), stacklevel=4)
             if progress is not None:
@@ -230,6 +199,8 @@ def merge_looks(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of many looks as one table, one row per parcel, day and ``known_at``; the rule stands above."""
     table = pd.concat(tables, ignore_index=True)
     table = table.astype({"date": "datetime64[us]", "known_at": "datetime64[us]", "tile": "str", "scene_id": "str"})
+    if len(tables) == 1 and table[schema.PARCEL].is_monotonic_increasing:
+        return table
     weight = table["valid_weight"].round(6)  # tiles that overlap cut the same pixels, but for the last digits
     order = [schema.PARCEL, "date", "_weight", "known_at", "scene_id"]
     table = table.assign(_weight=weight).sort_values(order, ascending=[True, True, False, True, True], kind="stable")
@@ -237,8 +208,8 @@ def merge_looks(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return table.sort_values([schema.PARCEL, "date", "known_at"], kind="stable", ignore_index=True)
 
 
-def _name_parcels_outside(worker: _Worker, parcels: gpd.GeoDataFrame) -> None:
-    outside = parcels.loc[~worker.covered, schema.PARCEL]
+def _name_parcels_outside(ground: Ground, parcels: gpd.GeoDataFrame) -> None:
+    outside = parcels.loc[~ground.covered, schema.PARCEL]
     if len(outside) == len(parcels):
         raise NoDataError(
             f"none of the {len(parcels)} parcels lies in the imagery; compare CRS and place of parcels and scenes"

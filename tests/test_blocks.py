@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from rs_forecast.errors import SourceError
-from rs_forecast.sources._blocks import locate, read_clear, read_reflectance
+from rs_forecast.sources import _tiff
+from rs_forecast.sources._blocks import read_clear, read_reflectance
+from rs_forecast.sources._pixels import pixels_at
 from rs_forecast.sources.scene import BandFile, Scene
 
 
@@ -60,7 +62,9 @@ def test_property_a_pixel_takes_the_one_that_holds_its_centre(dx, dy, coarse, fi
     grid = grid_of(fine, 9, 11)
     band = grid_of(coarse, 5, 6, west=made.WEST + 10 * dx, north=made.NORTH + 10 * dy)
     rows, cols = everywhere(grid)
-    r, c, inside = locate(grid, rows, cols, band)
+    row_of, col_of = pixels_at(grid, rows, cols).lines(band)
+    r, c = row_of[rows], col_of[cols]
+    inside = (r >= 0) & (c >= 0)
     x, y = made.WEST + (cols + 0.5) * fine, made.NORTH - (rows + 0.5) * fine
     left, bottom, right, top = band.boundingbox
     assert (inside == ((x >= left) & (x < right) & (y <= top) & (y > bottom))).all()
@@ -110,21 +114,103 @@ def test_scattered_pixels_equal_rasterio(tmp_path, driver, seed):
     np.testing.assert_array_equal(found, (whole[rows, cols] * 1e-4).astype(np.float32))
 
 
-def test_each_block_is_decoded_once_and_only_where_pixels_are_asked_for(tmp_path, monkeypatch):
-    band = tiff(tmp_path / "B08.tif", np.full((64, 64), 500, np.uint16))
-    windows = []
-    real = rasterio.io.DatasetReader.read
+LAYOUTS = {
+    "deflate, predictor 2": ({"compress": "DEFLATE", "predictor": 2}, True),
+    "deflate": ({"compress": "DEFLATE"}, True),
+    "strips": ({"compress": "DEFLATE", "tiled": False, "blockysize": 7}, True),
+    "strips, predictor 2": ({"compress": "DEFLATE", "predictor": 2, "tiled": False, "blockysize": 7}, True),
+    "LZW": ({"compress": "LZW", "predictor": 2}, False),
+    "ZSTD": ({"compress": "ZSTD"}, False),
+    "plain": ({}, False),
+    "big-endian": ({"compress": "DEFLATE", "ENDIANNESS": "BIG"}, False),
+    "12 bits": ({"compress": "DEFLATE", "NBITS": 12}, False),
+    "sparse": ({"compress": "DEFLATE", "SPARSE_OK": True}, True),
+    "BigTIFF": ({"compress": "DEFLATE", "BIGTIFF": "YES"}, True),
+}
 
-    class Spy(rasterio.io.DatasetReader):
-        def read(self, *args, window, **kwargs):
-            windows.append((window.row_off, window.col_off))
-            return real(self, *args, window=window, **kwargs)
 
-    monkeypatch.setattr(rasterio, "open", lambda path, driver: Spy(path, driver=driver))
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_oracle_blocks_of_every_layout_are_those_of_rasterio(tmp_path, name, dtype):
+    options, plain = LAYOUTS[name]
+    if "NBITS" in options and dtype != "uint16":
+        options, plain = {"compress": "DEFLATE"}, True
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 250 if dtype == "uint8" else 4000, (61, 45)).astype(dtype)
+    values[:32, :16] = 0  # blocks that a sparse file does not hold
+    if dtype == "float32" and options.get("predictor"):
+        options, plain = options | {"predictor": 3}, False
+    profile = {"tiled": True, "blockxsize": 16, "blockysize": 16} | options
+    if not profile["tiled"]:
+        del profile["blockxsize"]
+    path = tmp_path / "b.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype=dtype, count=1, height=61, width=45, crs=made.CRS, nodata=0,
+        transform=Affine(10, 0, made.WEST, 0, -10, made.NORTH), **profile,
+    ) as file:  # fmt: skip
+        for _, window in file.block_windows(1):
+            part = values[window.toslices()]
+            if part.any() or name != "sparse":
+                file.write(part, 1, window=window)
+    layout = _tiff.read_layout(str(path), "GTiff")
+    assert layout.plain == plain
+    with rasterio.open(path) as src:
+        grid, theirs = GeoBox((61, 45), src.transform, made.CRS), src.read(1)
+    band = BandFile(href=str(path), driver="GTiff", geobox=grid, scale=1.0, offset=0.0, nodata=None)
+    np.testing.assert_array_equal(read_all(band, grid), theirs.astype(np.float32))
+    np.testing.assert_array_equal(theirs, values)
+
+
+@pytest.mark.parametrize("compress", ["DEFLATE", "LZW"])
+def test_each_block_is_decoded_once_and_only_where_pixels_are_asked_for(tmp_path, monkeypatch, compress):
+    values = np.full((64, 64), 500, np.uint16)
+    where = Affine(10, 0, made.WEST, 0, -10, made.NORTH)
+    profile = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": compress}
+    path = tmp_path / "B08.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype="uint16", count=1, height=64, width=64, transform=where, **profile
+    ) as file:
+        file.write(values, 1)
+    band = BandFile(href=str(path), driver="GTiff", geobox=grid_of(10, 64, 64), scale=1e-4, offset=0.0, nodata=0.0)
+    decoded = []
+    for name in ("_inflated", "_by_rasterio"):
+        real = getattr(_tiff, name)
+        monkeypatch.setattr(
+            _tiff, name, lambda *a, real=real, name=name: decoded.append((name, next(filter_int(a)))) or real(*a)
+        )
     rows = np.array([0, 5, 15, 16, 40, 3], np.int64)
     cols = np.array([0, 9, 15, 0, 40, 2], np.int64)
-    read_reflectance(band, band.geobox, rows, cols)
-    assert sorted(windows) == [(0, 0), (16, 0), (32, 32)]
+    found = read_reflectance(band, band.geobox, rows, cols)
+    assert (found == np.float32(0.05)).all()
+    how = "_inflated" if compress == "DEFLATE" else "_by_rasterio"
+    assert sorted(decoded) == [(how, 0), (how, 4), (how, 10)]
+
+
+def filter_int(items):
+    return (item for item in items if isinstance(item, int))
+
+
+def test_a_block_with_one_changed_byte_is_named(tmp_path):
+    values = np.random.default_rng(0).integers(1, 9000, (64, 64)).astype(np.uint16)
+    band = tiff(tmp_path / "B08.tif", values)
+    offset, size = _tiff.read_layout(band.href, "GTiff").places[5].tolist()
+    raw = bytearray((tmp_path / "B08.tif").read_bytes())
+    raw[offset + size // 2] ^= 0x55
+    (tmp_path / "B08.tif").write_bytes(raw)
+    with pytest.raises(SourceError, match=r"B08\.tif: cannot be decoded"):
+        read_all(band, band.geobox)
+    rows, cols = np.arange(16), np.arange(16)
+    np.testing.assert_array_equal(  # the other blocks are still good
+        read_reflectance(band, band.geobox, rows, cols), (values[rows, cols] * 1e-4).astype(np.float32)
+    )
+
+
+def test_a_file_of_another_size_in_its_place_is_named(tmp_path):
+    band = tiff(tmp_path / "B08.tif", np.full((64, 64), 5, np.uint16))
+    read_all(band, band.geobox)
+    tiff(tmp_path / "B08.tif", np.full((32, 64), 5, np.uint16))
+    with pytest.raises(SourceError, match=r"B08\.tif: cannot be decoded.*32"):
+        read_all(band, band.geobox)
 
 
 # ------------------------------------------------------------------------------------------------ what a number means

@@ -31,9 +31,10 @@ class Program:
     """Lowest and highest value of each formula; outside, a pixel is NaN."""
     depth: int
 
-    def run(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (formula, pixel) float32 from ``values`` (band, pixel) float32; NaN in, NaN out."""
-        out = np.empty((len(self.start) - 1, values.shape[1]), np.float32)
+    def run(self, values: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Return (formula, pixel) float32 from ``values`` (band, pixel) float32, in ``out`` if given; NaN in, NaN out."""
+        if out is None:
+            out = np.empty((len(self.start) - 1, values.shape[1]), np.float32)
         _run(self.op, self.arg, self.start, self.valid, self.depth, np.ascontiguousarray(values, np.float32), out)
         return out
 
@@ -68,33 +69,36 @@ def _run(op, arg, start, valid, depth, values, out):  # type: ignore[no-untyped-
             for s in range(start[f], start[f + 1]):
                 top = _step(op[s], arg[s], stack, top, values, begin, size)
             low, high = valid[f, 0], valid[f, 1]
+            source, target = stack[0], out[f, begin : begin + size]
             for i in range(size):
-                value = stack[0, i]
-                out[f, begin + i] = value if low <= value <= high else np.float32(np.nan)
+                target[i] = source[i] if (source[i] >= low) & (source[i] <= high) else np.float32(np.nan)
 
 
 @jit
 def _step(code, value, stack, top, values, begin, size):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    # rows first: an index into a row is known not to be negative, and the loop vectorises
     if code == LOAD:
-        band = int(value)
+        source, target = values[int(value), begin : begin + size], stack[top + 1]
         for i in range(size):
-            stack[top + 1, i] = values[band, begin + i]
+            target[i] = source[i]
         return top + 1
     if code == CONST:
+        target = stack[top + 1]
         for i in range(size):
-            stack[top + 1, i] = value
+            target[i] = value
         return top + 1
+    one = stack[top]
     if code == NEG:
         for i in range(size):
-            stack[top, i] = -stack[top, i]
+            one[i] = -one[i]
         return top
     if code == SQRT:
         for i in range(size):
-            stack[top, i] = np.sqrt(stack[top, i])
+            one[i] = np.sqrt(one[i])
         return top
     if code == ABS:
         for i in range(size):
-            stack[top, i] = abs(stack[top, i])
+            one[i] = abs(one[i])
         return top
     a, b = stack[top - 1], stack[top]
     if code == ADD:

@@ -9,6 +9,7 @@ pixel, exactly, at a cost that grows with the edges and the pixels of the polygo
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -74,19 +75,6 @@ class CoverageTable:
         first = self.spans[:, 1] - self.span_starts[:-1]
         return (np.repeat(first, self.spans[:, 2]) + np.arange(len(self))).astype(np.int32)
 
-    def take(self, parcels: NDArray[np.intp]) -> CoverageTable:
-        """Return the table of some parcels, given by row number, in their order."""
-        bounds = np.searchsorted(self.span_starts, self.starts)
-        entries, starts = _ranges(self.starts, parcels)
-        spans, _ = _ranges(bounds, parcels)
-        return CoverageTable(
-            weight=self.weight[entries],
-            starts=starts,
-            area=self.area[parcels],
-            spans=self.spans[spans],
-            shape=self.shape,
-        )
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rings:
@@ -108,12 +96,19 @@ class Rings:
             found.update(np.ascontiguousarray(part).view(np.uint8).data)
         return found.hexdigest()
 
-    def hashes(self, salt: str = "") -> list[str]:
+    def hashes(self, salt: str = "", threads: int | None = None) -> list[str]:
         """Return twelve hex digits per polygon; they tell outlines apart, whatever point a ring begins with."""
-        seed = int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "little")
+        seed = np.uint64(int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "little"))
         bits = (self.points + 0.0).view(np.uint64)  # a negative zero is a zero
-        found = _hash(bits, self.ring_starts, self.hole, self.starts, np.uint64(seed))
-        return [f"{value:012x}" for value in (found >> np.uint64(16)).tolist()]
+        found = np.empty(len(self.starts) - 1, np.uint64)
+        cuts = np.linspace(0, len(found), 4 * cores() + 1).astype(int).tolist()
+
+        def part(ends: tuple[int, int]) -> None:
+            _hash(bits, self.ring_starts, self.hole, self.starts, seed, ends[0], ends[1], found)
+
+        share_out(part, itertools.pairwise(cuts), threads)
+        text = found.astype(">u8").tobytes().hex()
+        return [text[at : at + 12] for at in range(0, len(text), 16)]
 
 
 def rings_of(geometry: NDArray[Any]) -> Rings:
@@ -165,7 +160,7 @@ def coverage_table(
         raise SchemaError("coverage needs a CRS of the parcels and of the grid; read the parcels with read_parcels")
     geometry = parcels.geometry.to_numpy()
     refuse_bad(geometry, threads)
-    return cover(rings_of(geometry), parcels.crs, geobox, threads=threads)
+    return cover(place(rings_of(geometry), parcels.crs, geobox), threads=threads)
 
 
 def pixel_owner(table: CoverageTable) -> NDArray[np.int32]:
@@ -195,29 +190,56 @@ def refuse_bad(geometry: NDArray[Any], threads: int | None = None) -> None:
         raise SchemaError(f"{int(bad.sum())} geometries are no valid polygon, first rows {first}; use read_parcels")
 
 
-def cover(rings: Rings, crs: Any, geobox: GeoBox, *, threads: int | None = None) -> CoverageTable:
-    """Return the coverage of valid polygons in ``crs``; as :func:`coverage_table`, which checks them."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Placed:
+    """Polygons on a grid."""
+
+    points: NDArray[np.float64]
+    """(point, 2): column and row, in pixels from the grid's corner."""
+    rings: Rings
+    """Which of the points are a ring, and which rings a polygon."""
+    boxes: NDArray[np.int64]
+    """(polygon, 4): first row, row past the last, first column, column past the last; cut to the grid."""
+    shape: tuple[int, int]
+
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """Pixels in each polygon's box."""
+        return np.asarray((self.boxes[:, 1] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 2]))
+
+
+def place(rings: Rings, crs: Any, geobox: GeoBox) -> Placed:
+    """Return polygons in ``crs`` on a grid."""
     points = _to_pixels(_reproject(rings.points, crs, geobox.crs), geobox.affine)
     rows, cols = geobox.shape
-    arrays = (points, rings.ring_starts, rings.hole, rings.starts)
     boxes = _boxes(points, rings.ring_starts, rings.starts, rows, cols)
-    cells = _cumulated((boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2]))
+    return Placed(points=points, rings=rings, boxes=boxes, shape=(rows, cols))
+
+
+def cover(placed: Placed, chosen: NDArray[np.int64] | None = None, *, threads: int | None = None) -> CoverageTable:
+    """Return the coverage of valid polygons, or of some of them in the order given; they are not checked here."""
+    order = np.arange(len(placed.boxes)) if chosen is None else chosen
+    cells = _cumulated(placed.cells[order])
     cuts = np.searchsorted(cells, np.arange(0, cells[-1] + _CELLS, _CELLS))
-    cuts = np.unique(np.clip(np.append(cuts, [0, len(boxes)]), 0, len(boxes)))
+    cuts = np.unique(np.clip(np.append(cuts, [0, len(order)]), 0, len(order)))
+    rings = placed.rings
+    arrays = (placed.points, rings.ring_starts, rings.hole, rings.starts, placed.boxes)
+    # each part writes where there would be room for whole boxes; what it leaves empty is closed up afterwards
+    weight, spans = np.empty(cells[-1]), np.empty((cells[-1], 3), np.int32)
+    counts, area = np.zeros(len(order), np.int64), np.zeros(len(order))
 
-    def part(ends: tuple[int, int]) -> Any:
+    def part(ends: tuple[int, int]) -> int:
         first, last = ends
-        return _cover(*arrays, boxes, first, last, int(cells[last] - cells[first]))
+        own, room = slice(first, last), slice(cells[first], cells[last])
+        return int(_cover(*arrays, order[own], weight[room], spans[room], counts[own], area[own]))
 
-    found = share_out(part, [*zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)], threads)
-    weight, spans, counts, area = ([item[k] for item in found] for k in range(4))
-    return CoverageTable(
-        weight=np.concatenate([np.zeros(0), *weight]),
-        starts=_cumulated(np.concatenate([np.zeros(0, np.int64), *counts])),
-        area=np.concatenate([np.zeros(0), *area]),
-        spans=np.concatenate([np.zeros((0, 3), np.int32), *spans]),
-        shape=(rows, cols),
-    )
+    found = np.array(share_out(part, [*itertools.pairwise(cuts.tolist())], threads), np.int64)
+    starts = _cumulated(counts)
+    _close_up(weight, cells[cuts[:-1]], np.diff(starts[cuts]))
+    _close_up(spans, cells[cuts[:-1]], found)
+    weight.resize(starts[-1], refcheck=False)
+    spans.resize((int(found.sum()), 3), refcheck=False)
+    return CoverageTable(weight=weight, starts=starts, area=area, spans=spans, shape=placed.shape)
 
 
 def _is_polygon(geometry: NDArray[Any]) -> NDArray[np.bool_]:
@@ -258,13 +280,6 @@ def _cumulated(sizes: NDArray[Any]) -> NDArray[np.int64]:
     return out
 
 
-def _ranges(starts: NDArray[np.int64], chosen: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the members ``starts[k]:starts[k + 1]`` of chosen parts, and the starts of those parts in them."""
-    sizes = starts[chosen + 1] - starts[chosen]
-    ends = _cumulated(sizes)
-    return np.arange(ends[-1]) + np.repeat(starts[chosen] - ends[:-1], sizes), ends
-
-
 @jit
 def _boxes(points, ring_starts, starts, rows, cols):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Rows and columns (first, past the last) of each polygon's box, cut to the grid."""
@@ -287,18 +302,15 @@ def _boxes(points, ring_starts, starts, rows, cols):  # type: ignore[no-untyped-
 
 
 @jit
-def _cover(points, ring_starts, hole, starts, boxes, first, last, room):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Weights and spans of polygons ``first`` to before ``last``, entries a polygon, and their areas."""
-    weight = np.empty(room)
-    spans = np.empty((room, 3), np.int32)
-    counts = np.zeros(last - first, np.int64)
-    area = np.zeros(last - first)
+def _cover(points, ring_starts, hole, starts, boxes, order, weight, spans, counts, area):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Fill weights and spans of some polygons, entries a polygon, and their areas; returns the number of spans."""
     cells = np.empty(_CELLS)
     climb = np.empty(_CELLS)
     n = n_spans = 0
-    for p in range(first, last):
+    for i in range(len(order)):
+        p = order[i]
         height, width = boxes[p, 1] - boxes[p, 0], boxes[p, 3] - boxes[p, 2]
-        area[p - first] = _area(points, ring_starts, hole, starts[p], starts[p + 1])
+        area[i] = _area(points, ring_starts, hole, starts[p], starts[p + 1])
         if height == 0 or width == 0:
             continue
         if width > len(cells):
@@ -317,8 +329,19 @@ def _cover(points, ring_starts, hole, starts, boxes, first, last, room):  # type
                     x1, y1 = points[k + 1, 0] - left, points[k + 1, 1] - top
                     _trace(x0, y0, x1, y1, sign, cells, climb, rows, width)
             n, n_spans = _pack(cells, climb, rows, width, top, boxes[p, 2], weight, spans, n, n_spans)
-        counts[p - first] = n - before
-    return weight[:n].copy(), spans[:n_spans].copy(), counts, area
+        counts[i] = n - before
+    return n_spans
+
+
+@jit
+def _close_up(values, starts, sizes):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Move runs of values together, in place."""
+    end = 0
+    for k in range(len(starts)):
+        if starts[k] != end:
+            for i in range(sizes[k]):
+                values[end + i] = values[starts[k] + i]
+        end += sizes[k]
 
 
 @jit
@@ -427,10 +450,9 @@ def _mix(value):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
 
 
 @jit
-def _hash(bits, ring_starts, hole, starts, seed):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def _hash(bits, ring_starts, hole, starts, seed, first, last, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """One number a polygon: the mixed sum over its rings, each the sum over its edges, in either direction."""
-    out = np.empty(len(starts) - 1, np.uint64)
-    for p in range(len(starts) - 1):
+    for p in range(first, last):
         total = np.uint64(seed)
         for r in range(starts[p], starts[p + 1]):
             ring = np.uint64(1) if hole[r] else np.uint64(2)
@@ -440,4 +462,3 @@ def _hash(bits, ring_starts, hole, starts, seed):  # type: ignore[no-untyped-def
                 ring += _mix(here + there)
             total += _mix(ring)
         out[p] = _mix(total)
-    return out

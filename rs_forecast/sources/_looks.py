@@ -9,21 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_forecast import schema
 from rs_forecast.catalog.bands import SCL
 from rs_forecast.errors import DataWarning, SourceError, listing
 from rs_forecast.grid import cube_geobox
-from rs_forecast.sources._blocks import Pixels, read_clear, read_reflectance
+from rs_forecast.kernels.zonal import Raw, reflectance
+from rs_forecast.sources._blocks import read_mask, read_raw
+from rs_forecast.sources._pixels import Pixels
 from rs_forecast.sources.scene import Scene
 
 MASK_DILATE_M = 20.0
 """Clouds are masked this far beyond the pixels that the classification names [m]."""
-
-Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
-"""(band, pixel) reflectance, and which pixels are clear."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +33,8 @@ class Look:
     date: pd.Timestamp
     known_at: pd.Timestamp
     grid: GeoBox
-    read: Callable[[Pixels, Pixels], Values]
-    """From rows and columns of ``grid``."""
+    read: Callable[[Pixels, int | None], Raw]
+    """The bands asked for at pixels of ``grid``, on a number of threads."""
 
 
 def scene_looks(
@@ -73,9 +71,12 @@ def cube_looks(cube: xr.Dataset, bands: Sequence[str]) -> Iterator[Look]:
     for step in range(layers.sizes[schema.TIME]):
         part = layers.isel({schema.TIME: step})
 
-        def read(rows: Pixels, cols: Pixels, part: xr.Dataset = part) -> Values:
+        def read(pixels: Pixels, threads: int | None, part: xr.Dataset = part) -> Raw:
+            row, col, size = pixels.spans.T
+            rows, first = np.repeat(row, size), np.repeat(col - pixels.starts[:-1], size)
+            cols = first + np.arange(len(pixels))
             values = np.stack([part[band].to_numpy()[rows, cols] for band in bands]).astype(np.float32)
-            return values, np.ones(len(rows), bool)
+            return reflectance(values)
 
         yield Look(
             scene_id=str(part["scene_id"].item()),
@@ -91,12 +92,9 @@ def _scene_look(scene: Scene, bands: Sequence[str], classes: tuple[int, ...], di
     """Return ``scene`` ready to be read on the grid of its finest band."""
     grid = min((scene.bands[band].geobox for band in bands), key=lambda g: abs(g.affine.a))
 
-    def read(rows: Pixels, cols: Pixels) -> Values:
-        clear = read_clear(scene, grid, rows, cols, classes, dilate_m)
-        values = np.full((len(bands), len(rows)), np.nan, np.float32)
-        for k, band in enumerate(bands):  # only clear pixels are decoded: under a closed cloud, none
-            values[k, clear] = read_reflectance(scene.bands[band], grid, rows[clear], cols[clear])
-        return values, clear
+    def read(pixels: Pixels, threads: int | None) -> Raw:
+        clear = read_mask(scene, pixels, classes, dilate_m, threads)
+        return read_raw([scene.bands[band] for band in bands], pixels, clear, threads)
 
     return Look(
         scene_id=scene.scene_id, tile=scene.tile, date=scene.date, known_at=scene.known_at, grid=grid, read=read
