@@ -1,13 +1,25 @@
-"""Spectral indices, each a formula over the band names of :mod:`rs_forecast.catalog.bands`."""
+"""What a row of the index catalogue holds, and the groups that rows stand in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rs_forecast.catalog._table import Table
 from rs_forecast.catalog.bands import BANDS
 from rs_forecast.catalog.formula import Formula, parse
 from rs_forecast.errors import ConfigError
+
+OWN = "own"
+GROUPS = {
+    "greenness": "how much green there is",
+    "chlorophyll": "how much chlorophyll the green holds, a proxy of nitrogen",
+    "canopy": "leaf area, and the light that it takes up",
+    "water": "water of leaves, of the soil, and standing in the paddy",
+    "senescence": "ripening, pigments of stress, disease",
+    "soil_adjusted": "greenness of a young or thin stand, the soil between taken out",
+    "residue": "fields after harvest: bare, tilled, under straw, burnt",
+    OWN: "declared in a config",
+}
+"""Groups of indices, and what each tells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +29,12 @@ class Index:
     name: str
     formula: str
     valid: tuple[float, float]
+    """What reflectance of 0-1 can give; where a denominator can vanish, what a surface on land can show."""
     doi: str
+    """The paper that gives the formula; empty for an index of one's own."""
     doc: str
+    group: str = OWN
+    unit: str = "1"
     parsed: Formula = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -27,38 +43,3 @@ class Index:
         if not self.valid[0] < self.valid[1]:
             raise ConfigError(f"index {self.name!r}: valid {list(self.valid)} must be [lowest, highest]")
         object.__setattr__(self, "parsed", parse(self.formula, tuple(BANDS), f"index {self.name!r}"))
-
-
-INDICES: Table[Index] = Table(
-    "index",
-    (
-        Index(
-            name="ndvi",
-            formula="(nir - red) / (nir + red)",
-            valid=(-1.0, 1.0),
-            doi="10.1016/0034-4257(79)90013-0",
-            doc="greenness; saturates in a closed canopy",
-        ),
-        Index(
-            name="evi",
-            formula="2.5 * (nir - red) / (nir + 6 * red - 7.5 * blue + 1)",
-            valid=(-1.0, 2.0),
-            doi="10.1016/S0034-4257(02)00096-2",
-            doc="greenness that saturates later than NDVI; explodes over cloud and snow, hence the range",
-        ),
-        Index(
-            name="ndre",
-            formula="(nir - red_edge1) / (nir + red_edge1)",
-            valid=(-1.0, 1.0),
-            doi="10.1016/S0176-1617(11)81633-0",
-            doc="chlorophyll of a closed canopy, a proxy of nitrogen",
-        ),
-        Index(
-            name="lswi",
-            formula="(nir - swir1) / (nir + swir1)",
-            valid=(-1.0, 1.0),
-            doi="10.1016/j.rse.2004.12.009",
-            doc="water of leaves and soil; above NDVI in a flooded paddy",
-        ),
-    ),
-)
