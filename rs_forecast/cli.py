@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -21,7 +22,11 @@ from rs_forecast.errors import (
     RsForecastError,
     SchemaError,
     SourceError,
+    suggest,
 )
+
+if TYPE_CHECKING:
+    from rs_forecast.catalog import Index
 
 app = typer.Typer(
     add_completion=False,
@@ -151,6 +156,30 @@ def run(config: ConfigFile, issued: Day = None, *, as_json: AsJson = False) -> N
     raise typer.Exit(report.exit_code)
 
 
+@app.command()
+def indices(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="A config file (TOML), to list its own indices too.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Only this group, such as water.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List the spectral indices: formula, bands, valid range, what they tell, and the paper."""
+    from rs_forecast.catalog import INDICES
+    from rs_forecast.catalog.indices import GROUPS
+    from rs_forecast.config import load_config
+
+    if group is not None and group not in GROUPS:
+        raise ConfigError(f"there is no group {group!r}{suggest(group, GROUPS) or '.'} Known: {', '.join(GROUPS)}")
+    table = INDICES if config is None else load_config(config).all_indices
+    rows = [row for row in table.values() if group in (None, row.group)]
+    if as_json:
+        _print_json({"groups": GROUPS, "indices": [_index_dict(row) for row in rows]})
+    else:
+        typer.echo(_index_text(rows))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in a message and an exit code, never in a traceback."""
     warnings.showwarning = _show_warning
@@ -165,6 +194,42 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _err.print("interrupted; what was published before stands")
         sys.exit(1)
+
+
+def _index_dict(row: Index) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "group": row.group,
+        "formula": row.formula,
+        "bands": row.parsed.names,
+        "valid": row.valid,
+        "unit": row.unit,
+        "doc": row.doc,
+        "doi": row.doi or None,
+    }
+
+
+def _index_text(rows: Sequence[Index]) -> str:
+    """Return the rows group by group, in lines of 80 columns at most, whatever the terminal is."""
+    from rs_forecast.catalog.indices import GROUPS
+
+    blocks = []
+    for group, words in GROUPS.items():
+        members = [row for row in rows if row.group == group]
+        if members:
+            blocks += [f"{group}: {words}", *map(_index_block, members)]
+    return "\n\n".join(blocks or ["no index is in this group"])
+
+
+def _index_block(row: Index) -> str:
+    unit = "" if row.unit == "1" else f" {row.unit}"
+    facts = f"bands {', '.join(row.parsed.names)}; valid {row.valid[0]:g} to {row.valid[1]:g}{unit}"
+    paragraphs = (row.doc, row.formula, facts, *([f"doi {row.doi}"] if row.doi else []))
+    wrap = textwrap.TextWrapper(63, break_long_words=False, break_on_hyphens=False)  # a DOI is never cut
+    lines = [line for text in paragraphs for line in wrap.wrap(text)]
+    name = f"  {row.name}"
+    first, rest = (lines[0], lines[1:]) if len(name) < 16 else ("", lines)
+    return "\n".join([f"{name:<17}{first}".rstrip(), *(f"{'':<17}{line}" for line in rest)])
 
 
 class _Bars:

@@ -221,8 +221,10 @@ class Config(_Part):
             _ = self.all_seasons
         with _blamed_on("pests"):
             pests = self.all_pests
-        with _blamed_on("indices"):
-            indices = self.all_indices
+        for name, own in self.indices.items():
+            with _blamed_on("indices", name):
+                INDICES.plus([_own_index(name, own)])
+        indices = self.all_indices
         with _blamed_on("forecast", "pests"):
             _ = [pests[name] for name in self.forecast.pests]
         with _blamed_on("forecast", "preset"):
@@ -248,8 +250,7 @@ class Config(_Part):
     @property
     def all_indices(self) -> Table[Index]:
         """The catalogue's indices and those declared in the config."""
-        own = (Index(name=name, doi="", **dict(part)) for name, part in self.indices.items())
-        return INDICES.plus(own)
+        return INDICES.plus(_own_index(name, part) for name, part in self.indices.items())
 
     @property
     def all_seasons(self) -> tuple[Season, ...]:
@@ -261,6 +262,10 @@ class Config(_Part):
     def today(self) -> dt.date:
         """The day it is in the region."""
         return dt.datetime.now(zoneinfo.ZoneInfo(self.region.timezone)).date()
+
+
+def _own_index(name: str, part: IndexConfig) -> Index:
+    return Index(name=name, doi="", **dict(part))
 
 
 def load_config(path: str | Path) -> Config:

@@ -131,7 +131,7 @@ def add_indices(cube: xr.Dataset, indices: Sequence[str | Index]) -> xr.Dataset:
         layer = xr.apply_ufunc(
             run, *(cube[band] for band in program.bands), dask="parallelized", output_dtypes=[np.float32]
         )
-        layer.attrs = {"long_name": row.doc, "units": "1", "formula": row.formula, "grid_mapping": "spatial_ref"}
+        layer.attrs = {"long_name": row.doc, "units": row.unit, "formula": row.formula, "grid_mapping": "spatial_ref"}
         out = out.assign({row.name: layer})
     return out
 

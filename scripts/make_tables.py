@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from rs_forecast.catalog import INDICES, PESTS, WEATHER_FEATURES
+from rs_forecast.catalog.indices import GROUPS
 from rs_forecast.schema import WEATHER_VARIABLES
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide.md"
@@ -23,9 +25,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def tables() -> str:
     """Return all tables, each under its heading."""
     weather = ((f"`{f.name}`", f"{f.doc} [{f.unit}]", f"{f.low:g} to {f.high:g}") for f in WEATHER_VARIABLES)
-    indices = (
-        (f"`{i.name}`", f"`{i.formula}`", i.doc, f"[{i.doi}](https://doi.org/{i.doi})") for i in INDICES.values()
-    )
     pests = ((f"`{p.name}`", p.crop, p.event_text, "yes" if p.verified else "no", p.source) for p in PESTS.values())
     features = ((f"`{w.name}`", f"{w.words} [{w.unit}]") for w in WEATHER_FEATURES.values())
     return "\n\n".join(
@@ -35,11 +34,29 @@ def tables() -> str:
             "### Weather features",
             table(("feature", "what"), features),
             "### Indices",
-            table(("index", "formula", "what it tells", "source"), indices),
+            *index_tables(),
             "### Pests",
             table(("pest", "crop", "event", "threshold verified", "source of the threshold"), pests),
         )
     )
+
+
+def index_tables() -> Iterator[str]:
+    """Yield a table a group of indices, under the group's name; the link holds the DOI."""
+    for group, words in GROUPS.items():
+        rows = [
+            (
+                f"[`{i.name}`](https://doi.org/{quote(i.doi)})",
+                i.doc,
+                f"`{i.formula}`",
+                f"{i.valid[0]:g} to {i.valid[1]:g}{'' if i.unit == '1' else f' {i.unit}'}",
+            )
+            for i in INDICES.values()
+            if i.group == group
+        ]
+        if rows:
+            yield f"#### {group}: {words}"
+            yield table(("index and paper", "what it tells", "formula", "valid"), rows)
 
 
 def main() -> int:

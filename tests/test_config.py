@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 from pydantic import ValidationError
 
-from rs_forecast.catalog import INDICES, PESTS, SEASONS
+from rs_forecast.catalog import PESTS, SEASONS
 from rs_forecast.catalog.bands import SCL_MASKED
 from rs_forecast.config import Config, load_config
 from rs_forecast.errors import ConfigError
@@ -50,7 +50,7 @@ def test_defaults_are_those_of_the_contract(load, tmp_path):
     assert config.surveys.delay_days == 7
     assert config.imagery.source == "none"
     assert config.imagery.mask_classes == SCL_MASKED
-    assert config.imagery.indices == tuple(INDICES)
+    assert config.imagery.indices == ("ndvi", "evi", "ndre", "lswi")
     assert config.forecast.horizons_weeks == (1, 2)
     assert config.forecast.class_limits == (0.1, 0.3, 0.6)
     assert config.forecast.preset == "default"
@@ -192,9 +192,9 @@ NAMES = [
     (
         LEAST + "[indices.mine]\nformula = 'nirr - red'\n",
         NEXT,
-        "indices: index 'mine': there is no band 'nirr'; did you mean \"nir\"?",
+        "indices.mine: index 'mine': there is no band 'nirr'; did you mean \"nir\"?",
     ),
-    (LEAST + "[indices.mine]\nformula = 'import os'\n", NEXT, "indices: index 'mine': 'import os' cannot be read"),
+    (LEAST + "[indices.mine]\nformula = 'import os'\n", NEXT, "indices.mine: index 'mine': 'import os' cannot be read"),
     (
         LEAST + "[indices.mine]\nformula = 'nir'\nvalid = [1, -1]\n",
         NEXT,
@@ -287,10 +287,10 @@ def test_pests_indices_and_seasons_of_ones_own(load):
         LEAST.replace("[forecast]\n", "").replace('pests = ["brown_planthopper"]\n', "")
         + """
 [imagery]
-indices = ["ndvi", "gndvi"]
+indices = ["ndvi", "green_ndvi"]
 [forecast]
 pests = ["stem_borer", "brown_planthopper"]
-[indices.gndvi]
+[indices.green_ndvi]
 formula = "(nir - green) / (nir + green)"
 valid = [-0.5, 1.0]
 [pests.stem_borer]
@@ -309,8 +309,8 @@ start = "04-01"
     borer = config.all_pests["stem_borer"]
     assert (borer.threshold, borer.unit, borer.crop, borer.stale_after_days) == (2.5, "%", "rice", 20)
     assert list(config.all_pests) == [*PESTS, "stem_borer"]
-    assert config.all_indices["gndvi"].parsed.names == ("nir", "green")
-    assert config.all_indices["gndvi"].valid == (-0.5, 1.0)
+    assert config.all_indices["green_ndvi"].parsed.names == ("nir", "green")
+    assert config.all_indices["green_ndvi"].valid == (-0.5, 1.0)
     assert [(season.name, season.start) for season in config.all_seasons] == [
         ("dong_xuan", "11-01"),
         ("he_thu", "04-01"),

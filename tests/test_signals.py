@@ -424,7 +424,7 @@ def test_parcels_outside_are_named(folder, parcels, table):
 def test_arguments_that_cannot_be_used(folder, parcels):
     scenes = open_scenes(folder)
     with pytest.raises(ConfigError, match=r'did you mean "ndvi"'):
-        extract_signals(scenes, parcels, ["ndwi"])
+        extract_signals(scenes, parcels, ["ndvj"])
     with pytest.raises(ConfigError, match="no index is asked for"):
         extract_signals(scenes, parcels, [])
     with pytest.raises(NoDataError, match="none of 0 scenes"):

@@ -49,4 +49,10 @@ class Table(Mapping[str, RowT]):
 
     def plus(self, rows: Iterable[RowT]) -> Table[RowT]:
         """Return a table with a user's own rows added; a name twice is refused."""
-        return Table(self._what, (*self._rows.values(), *rows))
+        own = tuple(rows)
+        for row in own:
+            if row.name in self._rows:
+                raise ConfigError(
+                    f"the {self._what} {row.name!r} is declared twice: the catalogue has that name; choose another"
+                )
+        return Table(self._what, (*self._rows.values(), *own))

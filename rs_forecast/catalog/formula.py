@@ -1,8 +1,8 @@
 """Formulas of bands, parsed and never evaluated as Python.
 
 A formula is text such as ``(nir - red) / (nir + red)``: band names, numbers, ``+ - * / **``, brackets and the functions
-``sqrt``, ``abs``, ``min`` and ``max``. The parsed form is a list of stack operations, and it is what is hashed;
-:mod:`rs_forecast.kernels.bandmath` runs it.
+``sqrt``, ``abs``, ``exp``, ``log`` (natural), ``tanh``, ``min`` and ``max``. The parsed form is a list of stack
+operations, and it is what is hashed; :mod:`rs_forecast.kernels.bandmath` runs it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ from dataclasses import dataclass
 
 from rs_forecast.errors import ConfigError, suggest
 
-LOAD, CONST, ADD, SUB, MUL, DIV, POW, NEG, SQRT, ABS, MIN, MAX = range(12)
-"""Operations: the first two push a band or a number, NEG, SQRT and ABS take one value, the others two."""
+LOAD, CONST, ADD, SUB, MUL, DIV, POW, NEG, SQRT, ABS, MIN, MAX, EXP, LOG, TANH = range(15)
+"""Operations: the first two push a band or a number, those of ``UNARY`` take one value, the others two. Hashes hold
+these numbers: a new operation goes to the end."""
+UNARY = (NEG, SQRT, ABS, EXP, LOG, TANH)
 
 _BINARY = {ast.Add: ADD, ast.Sub: SUB, ast.Mult: MUL, ast.Div: DIV, ast.Pow: POW}
-_CALLS = {"sqrt": (SQRT, 1), "abs": (ABS, 1), "min": (MIN, 2), "max": (MAX, 2)}
+_CALLS = {
+    "sqrt": (SQRT, 1), "abs": (ABS, 1), "exp": (EXP, 1), "log": (LOG, 1), "tanh": (TANH, 1), "min": (MIN, 2),
+    "max": (MAX, 2),
+}  # fmt: skip
 _LONGEST = 2000
 _LARGEST = 1e30
 """Numbers beyond this have no place in 32-bit pixels."""
@@ -45,7 +50,7 @@ class Formula:
         """Highest stack that the formula needs."""
         height = top = 0
         for op, _ in self.steps:
-            height += 1 if op in (LOAD, CONST) else 0 if op in (NEG, SQRT, ABS) else -1
+            height += 1 if op in (LOAD, CONST) else 0 if op in UNARY else -1
             top = max(top, height)
         return top
 

@@ -12,7 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_forecast.catalog.formula import ABS, ADD, CONST, DIV, LOAD, MIN, MUL, NEG, POW, SQRT, SUB, Formula
+from rs_forecast.catalog.formula import (
+    ABS,
+    ADD,
+    CONST,
+    DIV,
+    EXP,
+    LOAD,
+    LOG,
+    MIN,
+    MUL,
+    NEG,
+    POW,
+    SQRT,
+    SUB,
+    UNARY,
+    Formula,
+)
 from rs_forecast.kernels._jit import jit
 
 _BLOCK = 1024
@@ -87,18 +103,8 @@ def _step(code, value, stack, top, values, begin, size):  # type: ignore[no-unty
         for i in range(size):
             target[i] = value
         return top + 1
-    one = stack[top]
-    if code == NEG:
-        for i in range(size):
-            one[i] = -one[i]
-        return top
-    if code == SQRT:
-        for i in range(size):
-            one[i] = np.sqrt(one[i])
-        return top
-    if code == ABS:
-        for i in range(size):
-            one[i] = abs(one[i])
+    if code in UNARY:
+        _unary(code, stack[top], size)
         return top
     a, b = stack[top - 1], stack[top]
     if code == ADD:
@@ -123,3 +129,25 @@ def _step(code, value, stack, top, values, begin, size):  # type: ignore[no-unty
         for i in range(size):
             a[i] = np.maximum(a[i], b[i])
     return top - 1
+
+
+@jit
+def _unary(code, a, size):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    if code == NEG:
+        for i in range(size):
+            a[i] = -a[i]
+    elif code == SQRT:
+        for i in range(size):
+            a[i] = np.sqrt(a[i])
+    elif code == ABS:
+        for i in range(size):
+            a[i] = abs(a[i])
+    elif code == EXP:
+        for i in range(size):
+            a[i] = np.exp(a[i])
+    elif code == LOG:
+        for i in range(size):
+            a[i] = np.log(a[i])
+    else:
+        for i in range(size):
+            a[i] = np.tanh(a[i])
