@@ -76,6 +76,13 @@ class Ground:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: the parcels, and nothing that was found for a grid."""
+        return self.__dict__ | {"_grids": {}, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def groups(self, grid: GeoBox) -> Sequence[Group]:
         """Return the parcels that touch ``grid``, in groups that bound the memory, with their pixels."""
         key = (str(grid.crs), tuple(grid.affine)[:6], tuple(grid.shape))
