@@ -28,6 +28,9 @@ from rs_forecast.errors import (
 if TYPE_CHECKING:
     from rs_forecast.catalog import Index
 
+if TYPE_CHECKING:
+    from rs_forecast.config import Config
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -63,6 +66,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report for machi
 Day = Annotated[
     str | None, typer.Option(metavar="DAY", callback=_day, help="A day such as 2026-03-02; by default today.")
 ]
+
+
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="A dask.distributed scheduler that takes the imagery, such as tcp://host:8786."
+    ),
+]
+
+
+def _load(path: Path, scheduler: str | None) -> Config:
+    from rs_forecast.config import ComputeConfig, load_config
+
+    config = load_config(path)
+    if scheduler is None:
+        return config
+    try:
+        return config.model_copy(update={"compute": ComputeConfig(scheduler=scheduler)})
+    except ValueError as err:
+        raise ConfigError(f"--scheduler: found {scheduler!r}, allowed is an address such as tcp://host:8786") from err
 
 
 def _version(asked: bool) -> None:
@@ -103,13 +126,12 @@ def demo(
 
 
 @app.command()
-def train(config: ConfigFile, until: Day = None, *, as_json: AsJson = False) -> None:
+def train(config: ConfigFile, until: Day = None, scheduler: Scheduler = None, *, as_json: AsJson = False) -> None:
     """Train on the labels known by a day, hold the model against the baselines, and register it."""
     from rs_forecast import pipeline
-    from rs_forecast.config import load_config
 
     with _Bars() as tell:
-        result = pipeline.train(load_config(config), until=until, tell=tell)
+        result = pipeline.train(_load(config, scheduler), until=until, tell=tell)
     _warn(result.warnings)
     if as_json:
         _print_json({"model": result.model.card, "folder": str(result.folder), "warnings": list(result.warnings)})
@@ -122,16 +144,16 @@ def evaluate(
     config: ConfigFile,
     until: Day = None,
     out: Annotated[Path | None, typer.Option(help="Folder for scores.json and scores.png.")] = None,
+    scheduler: Scheduler = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """Print the scores of the model beside each baseline, on seasons held out forward in time."""
     from rs_forecast import pipeline
-    from rs_forecast.config import load_config
     from rs_forecast.workspace import write_atomic
 
     with _Bars() as tell:
-        report, notes = pipeline.evaluate(load_config(config), until=until, tell=tell)
+        report, notes = pipeline.evaluate(_load(config, scheduler), until=until, tell=tell)
     _warn(notes)
     if out is not None:
         write_atomic(out / "scores.json", report.to_json())
@@ -140,14 +162,14 @@ def evaluate(
 
 
 @app.command()
-def run(config: ConfigFile, issued: Day = None, *, as_json: AsJson = False) -> None:
+def run(config: ConfigFile, issued: Day = None, scheduler: Scheduler = None, *, as_json: AsJson = False) -> None:
     """Forecast for every parcel and publish the week's folder of maps; the same inputs publish nothing twice."""
     from dataclasses import asdict
 
     from rs_forecast import pipeline
 
     with _Bars() as tell:
-        report = pipeline.run(config, issued=issued, tell=tell)
+        report = pipeline.run(_load(config, scheduler), issued=issued, tell=tell)
     _warn(report.warnings)
     if as_json:
         _print_json({**asdict(report), "exit_code": report.exit_code})

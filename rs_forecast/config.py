@@ -22,7 +22,6 @@ from rs_forecast.errors import ConfigError, RsForecastError, suggest
 
 _PLANNED = {
     "traps": "light-trap counts", "catalog": "an office's own catalogue folder", "scouting": "the scouting list",
-    "compute": "a cluster scheduler",
 }  # fmt: skip
 """Tables of the format that this version does not read yet: refused by name, so that nobody thinks they count."""
 
@@ -171,6 +170,12 @@ class RunConfig(_Part):
     min_assessable: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
+class ComputeConfig(_Part):
+    """``[compute]``: address of a dask.distributed scheduler; by default one process does the work."""
+
+    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ucx)://.+")] | None = None
+
+
 class SeasonConfig(_Part):
     """One of ``[[seasons]]``."""
 
@@ -210,6 +215,7 @@ class Config(_Part):
     forecast: ForecastConfig
     output: OutputConfig = OutputConfig()
     run: RunConfig = RunConfig()
+    compute: ComputeConfig = ComputeConfig()
     seasons: tuple[SeasonConfig, ...] = ()
     indices: Mapping[Name, IndexConfig] = {}
     pests: Mapping[Name, PestConfig] = {}

@@ -31,10 +31,10 @@ from rs_forecast.workspace import (
 PUBLISHED, UNCHANGED, DEGRADED = "published", "unchanged", "degraded"
 LATEST = "latest.json"
 _PLACES: Any = {
-    "workspace": True, "output": {"dir"}, "region": {"communes"}, "parcels": {"path"}, "crops": {"path"},
+    "workspace": True, "compute": True, "output": {"dir"}, "region": {"communes"}, "parcels": {"path"}, "crops": {"path"},
     "imagery": {"path"}, "weather": {"path"}, "surveys": {"path"},
 }  # fmt: skip
-"""Where files lie does not count for what is made from them."""
+"""Where files lie, and who does the work, does not count for what is made from them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from rs_forecast import schema
 from rs_forecast.catalog import INDICES, Index
 from rs_forecast.catalog.bands import SCL_MASKED
 from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SourceError, listing
-from rs_forecast.ground import Ground, geometry_hashes
+from rs_forecast.ground import Ground, Group, geometry_hashes
 from rs_forecast.kernels._jit import cores
 from rs_forecast.kernels.bandmath import Program, link
 from rs_forecast.kernels.zonal import parcel_signals
 from rs_forecast.sources._looks import MASK_DILATE_M, Look, cube_looks, scene_looks
 from rs_forecast.sources.scene import Scene
+from rs_forecast.spread import on_cluster
 
 __all__ = ["MASK_DILATE_M", "extract_signals", "geometry_hashes"]
 
@@ -41,6 +45,7 @@ def extract_signals(
     mask_dilate_m: float = MASK_DILATE_M,
     threads: int | None = None,
     keep_coverage: Path | None = None,
+    scheduler: Any = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return statistics of spectral indices per parcel and date.
@@ -60,6 +65,9 @@ def extract_signals(
     keep_coverage
         A folder in which the pixels under the parcels are kept for the next call, in this process or another; by
         default they are found anew. They are kept under a hash of all outlines and the grid, and so cannot go stale.
+    scheduler
+        Address of a dask.distributed scheduler, or a client of one: its workers, who must find the scenes' files where
+        this process does, then take a task each tile and day. By default this process does all. The result is the same.
     progress
         Called with (scenes done, scenes in all).
 
@@ -92,6 +100,7 @@ def extract_signals(
             mask_dilate_m=mask_dilate_m,
             threads=threads,
             keep_coverage=keep_coverage,
+            scheduler=scheduler,
             progress=progress,
         )
     ]
@@ -111,6 +120,7 @@ def look_tables(
     mask_dilate_m: float = MASK_DILATE_M,
     threads: int | None = None,
     keep_coverage: Path | None = None,
+    scheduler: Any = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield (scene's id, its rows) as they are ready, in the order of ``source``; arguments as :func:`extract_signals`.
@@ -120,20 +130,36 @@ def look_tables(
     """
     rows = index_rows(indices)
     program = link([row.parsed for row in rows], [row.valid for row in rows])
-    columns = [f"{row.name}_{stat}" for row in rows for stat in schema.STATS]
+    ground = Ground(parcels, keep=keep_coverage, threads=threads)
+    work = _Work(
+        ground=ground,
+        program=program,
+        columns=tuple(f"{row.name}_{stat}" for row in rows for stat in schema.STATS),
+        mask_classes=tuple(mask_classes),
+        mask_dilate_m=mask_dilate_m,
+    )
     if isinstance(source, xr.Dataset):
         looks = list(cube_looks(source, program.bands))
         total = len(looks)
     else:
-        looks = list(scene_looks(source, program.bands, tuple(mask_classes), mask_dilate_m))
+        looks = list(scene_looks(source, program.bands, work.mask_classes, mask_dilate_m))
         total = len(source)
-    ground = Ground(parcels, keep=keep_coverage, threads=threads)
     for look in looks:
         ground.groups(look.grid)
     if looks:
         _name_parcels_outside(ground, parcels)
-    work = partial(_look_rows, ground=ground, columns=columns, program=program)
-    yield from _run(looks, lambda look, n: work(look, threads=n), total, threads or cores(), progress)
+    if scheduler is None or isinstance(source, xr.Dataset):
+        found = _run(looks, work, threads or cores())
+    else:
+        used = {look.scene_id for look in looks}
+        found = _run_on_cluster([scene for scene in source if scene.scene_id in used], work, scheduler)
+    for done, (scene_id, table) in enumerate(found, start=total - len(looks) + 1):
+        if isinstance(table, str):
+            warnings.warn(DataWarning(f"scene {scene_id}: left out. {table}"), stacklevel=3)
+        else:
+            yield scene_id, table
+        if progress is not None:
+            progress(done, total)
 
 
 def empty_signals(indices: Sequence[str]) -> pd.DataFrame:
@@ -151,48 +177,71 @@ def index_rows(indices: Sequence[str | Index]) -> list[Index]:
     return [INDICES[i] if isinstance(i, str) else i for i in indices]
 
 
-def _look_rows(look: Look, ground: Ground, columns: Sequence[str], program: Program, threads: int) -> pd.DataFrame:
-    """Return the rows of one look: parcels with any clear pixel."""
-    parts = []
-    for group in ground.groups(look.grid):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Work:
+    """What is to be found under every look; it travels to other processes."""
+
+    ground: Ground
+    program: Program
+    columns: tuple[str, ...]
+    mask_classes: tuple[int, ...]
+    mask_dilate_m: float
+
+    def rows(self, look: Look, threads: int) -> pd.DataFrame | str:
+        """Return the rows of one look, parcels with any clear pixel; or why it cannot be used."""
+        try:
+            parts = [self._group_rows(look, group, threads) for group in self.ground.groups(look.grid)]
+        except SourceError as err:
+            return str(err)
+        rows, weight, fraction, stats = (np.concatenate(items) for items in zip(*parts, strict=True))
+        flat = stats.reshape(len(rows), len(self.columns))
+        return pd.DataFrame(
+            {
+                schema.PARCEL: self.ground.ids[rows],
+                "date": look.date,
+                "known_at": look.known_at,
+                "tile": look.tile,
+                "scene_id": look.scene_id,
+                "geom_hash": self.ground.hashes[rows],
+                "valid_weight": weight,
+                "valid_fraction": fraction,
+                **{name: flat[:, k] for k, name in enumerate(self.columns)},
+            }
+        )
+
+    def _group_rows(self, look: Look, group: Group, threads: int) -> tuple[NDArray[Any], ...]:
         raw = look.read(group.pixels, threads)
-        stats, weight = parcel_signals(raw, program, group.table.weight, group.table.starts, threads=threads)
+        table = group.table
+        stats, weight = parcel_signals(raw, self.program, table.weight, table.starts, threads=threads)
         seen = np.flatnonzero(weight > 0)
-        parts.append((group.rows[seen], weight[seen], weight[seen] / group.table.area[seen], stats[seen]))
-    rows, weight, fraction, stats = (np.concatenate(items) for items in zip(*parts, strict=True))
-    flat = stats.reshape(len(rows), len(columns))
-    return pd.DataFrame(
-        {
-            schema.PARCEL: ground.ids[rows],
-            "date": look.date,
-            "known_at": look.known_at,
-            "tile": look.tile,
-            "scene_id": look.scene_id,
-            "geom_hash": ground.hashes[rows],
-            "valid_weight": weight,
-            "valid_fraction": fraction,
-            **{name: flat[:, k] for k, name in enumerate(columns)},
-        }
-    )
+        return group.rows[seen], weight[seen], weight[seen] / table.area[seen], stats[seen]
 
 
-def _run(
-    looks: list[Look], rows: Callable[[Look, int], pd.DataFrame], total: int, threads: int, progress: Progress | None
-) -> Iterator[tuple[str, pd.DataFrame]]:
+def _run(looks: list[Look], work: _Work, threads: int) -> Iterator[tuple[str, pd.DataFrame | str]]:
     """Yield the rows of looks: large ones one after the other, each on all threads; small ones side by side."""
     large = any(look.grid.shape[0] * look.grid.shape[1] > _LARGE for look in looks)
     pool = ThreadPoolExecutor(1 if large else threads)
     try:
-        jobs = deque(pool.submit(rows, look, threads if large else 1) for look in looks)
-        for done, look in enumerate(looks, start=total - len(looks) + 1):
-            try:
-                yield look.scene_id, jobs.popleft().result()
-            except SourceError as err:
-                warnings.warn(DataWarning(f"scene {look.scene_id}: left out. {err}"), stacklevel=4)
-            if progress is not None:
-                progress(done, total)
+        waiting: deque[Any] = deque()
+        todo = iter(looks)
+        for look in looks:
+            ahead = itertools.islice(todo, 2 * threads - len(waiting))  # tables that are done wait for few others
+            waiting += [pool.submit(work.rows, one, threads if large else 1) for one in ahead]
+            yield look.scene_id, waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt need not wait for scenes that nobody has begun
+
+
+def _run_on_cluster(scenes: Sequence[Scene], work: _Work, scheduler: Any) -> Iterator[tuple[str, pd.DataFrame | str]]:
+    """Yield the rows of scenes; a task is what there is of one tile and day."""
+    tasks = [list(group) for _, group in itertools.groupby(scenes, key=lambda scene: (scene.tile, scene.date))]
+    for found in on_cluster(scheduler, _task, work, tasks):
+        yield from found
+
+
+def _task(work: _Work, scenes: list[Scene]) -> list[tuple[str, pd.DataFrame | str]]:
+    looks = scene_looks(scenes, work.program.bands, work.mask_classes, work.mask_dilate_m)
+    return [(look.scene_id, work.rows(look, 1)) for look in looks]
 
 
 def merge_looks(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

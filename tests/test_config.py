@@ -234,7 +234,7 @@ def test_a_name_or_row_that_does_not_stand_is_refused_with_its_line(load, text, 
     assert said in message
 
 
-@pytest.mark.parametrize("name", ["traps", "catalog", "scouting", "compute"])
+@pytest.mark.parametrize("name", ["traps", "catalog", "scouting"])
 def test_a_planned_table_is_refused_by_name(load, name):
     message = refused(load, f'{LEAST}[{name}]\npath = "x"\n')
     assert f", line {NEXT}: [{name}] (" in message
