@@ -101,7 +101,7 @@ class Ground:
             return self._compute(grid)
         parts = (f"{_VERSION}", self._crs.to_wkt(), key, self._rings.digest())
         file = self._keep / f"{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:32]}.coverage"
-        found = _load(file, tuple(grid.shape))
+        found = _load(file, (grid.shape[0], grid.shape[1]))
         if found is None:
             found = self._compute(grid)
             _save(file, found)

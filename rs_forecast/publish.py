@@ -31,8 +31,8 @@ from rs_forecast.workspace import (
 PUBLISHED, UNCHANGED, DEGRADED = "published", "unchanged", "degraded"
 LATEST = "latest.json"
 _PLACES: Any = {
-    "workspace": True, "compute": True, "output": {"dir"}, "region": {"communes"}, "parcels": {"path"}, "crops": {"path"},
-    "imagery": {"path"}, "weather": {"path"}, "surveys": {"path"},
+    "workspace": True, "compute": True, "output": {"dir"}, "region": {"communes"}, "parcels": {"path"},
+    "crops": {"path"}, "imagery": {"path"}, "weather": {"path"}, "surveys": {"path"},
 }  # fmt: skip
 """Where files lie, and who does the work, does not count for what is made from them."""
 

@@ -66,7 +66,8 @@ def _client(scheduler: Any) -> Iterator[Any]:
         yield scheduler
         return
     try:
-        client = distributed.Client(scheduler, timeout=_ANSWER, set_as_default=False)
+        connect: Any = distributed.Client
+        client = connect(scheduler, timeout=_ANSWER, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as err:
         raise ConfigError(
             f"no scheduler answers at {scheduler!r} ({err}); start one with `dask scheduler`, give its address as "

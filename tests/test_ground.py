@@ -83,7 +83,7 @@ def changes():
     parcels = parcels_of()
     moved, other_crs, shorter = parcels.copy(), parcels.set_crs(32647, allow_override=True), parcels.iloc[1:]
     geometry = list(parcels.geometry)
-    geometry[2] = shapely.transform(geometry[2], lambda xy: xy + [0.0, 1e-6])
+    geometry[2] = shapely.transform(geometry[2], lambda xy: np.add(xy, [0.0, 1e-6]))
     moved.geometry = geometry
     yield "an outline moved by a thousandth of a millimetre", moved, GRID
     yield "the same numbers in another CRS", other_crs, GRID

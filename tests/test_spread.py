@@ -118,7 +118,7 @@ def test_no_scheduler_is_said_with_the_mend(monkeypatch):
 
 
 def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9")
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "9.9")
     with pytest.raises(ConfigError, match=r"this is rs-forecast 9\.9, and .* has 0\..*the same version"):
         list(spread.on_cluster(cluster, double, 1, [1]))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import shapely
@@ -197,7 +199,7 @@ def test_property_the_fused_pass_is_the_plain_steps_one_by_one(seed, threads, ki
     plain = np.maximum(values.astype(np.float64) * raw.scale[:, None] + raw.offset[:, None], 0).astype(np.float32)
     valid = raw.valid & (values != raw.nodata[:, None]).all(axis=0) & np.isfinite(plain).all(axis=0)
     layers = np.where(valid, plain_layers(plain), np.float32(np.nan))
-    parts = list(zip(starts[:-1], starts[1:], strict=True))
+    parts = list(itertools.pairwise(starts))
     np.testing.assert_allclose(seen, [weight[a:b][valid[a:b]].sum() for a, b in parts], rtol=1e-12)
     np.testing.assert_allclose(found, zonal_stats(layers, weight, starts), rtol=2e-6, atol=2e-6)
     for p, (a, b) in enumerate(parts):

@@ -48,7 +48,7 @@ class Program:
     depth: int
 
     def run(self, values: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Return (formula, pixel) float32 from ``values`` (band, pixel) float32, in ``out`` if given; NaN in, NaN out."""
+        """Return (formula, pixel) float32 from ``values`` (band, pixel) float32, in ``out`` if given; NaN stays."""
         if out is None:
             out = np.empty((len(self.start) - 1, values.shape[1]), np.float32)
         _run(self.op, self.arg, self.start, self.valid, self.depth, np.ascontiguousarray(values, np.float32), out)

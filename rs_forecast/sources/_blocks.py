@@ -50,10 +50,10 @@ def read_reflectance(
         A block cannot be decoded, or the band has another CRS than the grid.
     """
     pixels = pixels_at(grid, rows, cols)
-    out = np.full((1, len(rows)), np.nan, np.float32)
+    out: NDArray[np.float32] = np.full((1, len(rows)), np.nan, np.float32)
     if len(rows):
         _gather([band], pixels, np.ones(len(rows), bool), out, scaled=True, threads=None)
-    return out[0]
+    return out.ravel()
 
 
 def read_clear(

@@ -71,7 +71,7 @@ def cube_looks(cube: xr.Dataset, bands: Sequence[str]) -> Iterator[Look]:
     for step in range(layers.sizes[schema.TIME]):
         part = layers.isel({schema.TIME: step})
 
-        def read(pixels: Pixels, threads: int | None, part: xr.Dataset = part) -> Raw:
+        def read(pixels: Pixels, _: int | None, part: xr.Dataset = part) -> Raw:
             row, col, size = pixels.spans.T
             rows, first = np.repeat(row, size), np.repeat(col - pixels.starts[:-1], size)
             cols = first + np.arange(len(pixels))

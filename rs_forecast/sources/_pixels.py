@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any
 
@@ -68,13 +68,14 @@ class Pixels:
 
         return self._once(("inside", _key(band)), find)
 
-    def _once(self, key: Hashable, make: Any) -> Any:
+    def _once[Found](self, key: Hashable, make: Callable[[], Found]) -> Found:
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             if key not in self._known:
                 self._known[key] = make()
-            return self._known[key]
+            found: Found = self._known[key]
+            return found
 
 
 def pixels_at(grid: GeoBox, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Pixels:
