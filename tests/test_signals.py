@@ -230,6 +230,49 @@ def test_tiles_that_overlap_tie_in_spite_of_their_last_digits(tmp_path):
     assert set(found["tile"]) == {"48PWS"}
 
 
+def test_oracle_a_scene_on_a_grid_half_a_pixel_off(tmp_path, parcels):
+    """Its pixels are used where they lie; nothing is snapped."""
+    west, north = made.WEST + 5, made.NORTH - 5
+    truth = made.write_scene(tmp_path, west=west, north=north)
+    found = extract_signals(open_scenes(tmp_path), parcels, ["ndvi", "lswi"])
+    bands = scene_bands(truth, ("B04", "B08", "B11"))
+    assert assert_like_exact(found, bands, parcels, west, north, 10.0, ["ndvi", "lswi"]) >= 10
+
+
+def test_tiles_in_two_utm_zones_give_a_parcel_one_row_a_day(tmp_path):
+    """The same day seen on two grids of two CRSs: the greater weight counts, whichever comes first."""
+    east = 676_000.0  # in zone 47 some 180 km east of its middle, near the border to zone 48
+    parcels = made.fields(14)
+    shifted = parcels.set_geometry(parcels.translate(east - made.WEST)).set_crs("EPSG:32647", allow_override=True)
+    left, _, _, top = shifted.to_crs("EPSG:32648").total_bounds
+    bands = made.numbers(3, cloud=0.0, gaps=False)
+    made.write_scene(tmp_path, tile="47PRS", bands=bands, west=east, crs="EPSG:32647")
+    wide = made.numbers(4, rows=60, cols=60, cloud=0.0, gaps=False)
+    corner = {"west": np.floor(left / 20) * 20 - 100, "north": np.ceil(top / 20) * 20 + 100}
+    made.write_scene(tmp_path, tile="48PTB", bands=wide, crs="EPSG:32648", **corner)
+    scenes = open_scenes(tmp_path)
+    found, turned = (extract_signals(order, shifted, ["ndvi"]) for order in (scenes, scenes[::-1]))
+    pd.testing.assert_frame_equal(found, turned, check_exact=True)
+    assert found["parcel_id"].is_unique
+    assert len(found) == len(shifted)
+    apart = [extract_signals([scene], shifted, ["ndvi"]).set_index("parcel_id") for scene in scenes]
+    for row in found.itertuples():
+        weights = {t["tile"].iloc[0]: round(t["valid_weight"].get(row.parcel_id, 0.0), 6) for t in apart}
+        assert row.tile == min(weights, key=lambda tile: (-weights[tile], tile))
+
+
+def test_overlapping_parcels_each_count_fully(tmp_path):
+    made.write_scene(tmp_path, bands=made.numbers(3, cloud=0.0, gaps=False))
+    box = shapely.box(made.WEST + 41, made.NORTH - 187, made.WEST + 133, made.NORTH - 52)
+    parcels = gpd.GeoDataFrame({"parcel_id": ["a", "b", "c"]}, geometry=[box, box, box.buffer(-20)], crs=made.CRS)
+    scenes = open_scenes(tmp_path)
+    found = extract_signals(scenes, parcels, ["ndvi"]).set_index("parcel_id")
+    assert found.loc["a"].drop(["geom_hash"]).equals(found.loc["b"].drop(["geom_hash"]))
+    assert found.loc["a", "valid_weight"] == pytest.approx(box.area / 100)
+    alone = extract_signals(scenes, parcels.iloc[2:], ["ndvi"]).set_index("parcel_id")
+    pd.testing.assert_frame_equal(found.loc[["c"]], alone, check_exact=True)
+
+
 def test_a_day_of_clouds_gives_no_rows_and_no_error(tmp_path, parcels):
     bands = made.numbers(1, gaps=False)
     bands["SCL"][:] = 9
