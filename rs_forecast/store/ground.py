@@ -1,0 +1,149 @@
+"""Parcels as the store knows them: by outline, each once, in the order of their ids."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rs_forecast import schema
+from rs_forecast.errors import OutputError, RsForecastError, SchemaError
+from rs_forecast.signals import geometry_hashes
+from rs_forecast.store.parts import Part
+from rs_forecast.workspace import read_json, sha256_text, write_atomic
+
+Rows = NDArray[np.int64]
+
+
+class Ground:
+    """The parcels of one call, sorted by id. An *outline* is a distinct geometry, numbered from 0."""
+
+    def __init__(self, parcels: gpd.GeoDataFrame, memory: Path) -> None:
+        if schema.PARCEL not in parcels.columns or parcels.crs is None:
+            schema.check_parcels(parcels)  # raises, and says what is wrong
+        ids = pd.Index(parcels[schema.PARCEL])
+        order = np.arange(len(ids)) if ids.is_monotonic_increasing else np.asarray(ids.argsort())
+        self.ids = ids[order]
+        if not self.ids.is_unique or self.ids.hasnans:
+            raise SchemaError("two parcels have one id, or one has none; read them with read_parcels")
+        self._parcels, self._order = parcels, order
+        self.hashes = pd.Index(_remembered_hashes(parcels, memory), dtype="str")[order]
+        self.outline_of, self.outlines = _outlines(self.hashes, self.ids, lambda at: self._shapes(at))
+        self._members = np.argsort(self.outline_of, kind="stable")
+        self._starts = np.searchsorted(self.outline_of[self._members], np.arange(len(self.outlines) + 1))
+        self._inside: dict[str, NDArray[np.bool_]] = {}
+        self._lists: dict[str, tuple[Rows, Rows]] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def firsts(self) -> Rows:
+        """The first parcel of each outline."""
+        return self._members[self._starts[:-1]]
+
+    def frame(self, outlines: NDArray[np.intp]) -> gpd.GeoDataFrame:
+        """Return id and geometry of the first parcel of each of ``outlines``."""
+        return self._parcels[[schema.PARCEL, self._parcels.geometry.name]].iloc[self._order[self.firsts[outlines]]]
+
+    def inside(self, grid: GeoBox) -> NDArray[np.bool_]:
+        """Return which outlines may touch ``grid``; a few beyond its edge may be among them, none is missed."""
+        key = f"{grid.crs} {tuple(grid.affine)} {grid.shape}"
+        if key not in self._inside:
+            footprint = _footprint(grid, self._parcels.crs)
+            shapes = self._shapes(self.firsts)
+            found = np.ones(len(shapes), bool) if footprint is None else shapely.intersects(footprint, shapes)
+            self._inside[key] = np.asarray(found)
+        return self._inside[key]
+
+    def rows_in(self, part: Part) -> tuple[Rows, Rows]:
+        """Return pairs (row of ``part``, parcel) wherever a parcel has the outline of the row.
+
+        The list of a part is read once for all parts with the same; DamagedPartError if it cannot be.
+        """
+        if part.head.parcels not in self._lists:
+            at = self.outlines.get_indexer(pd.Index(part.outlines(), dtype="str"))
+            row = np.flatnonzero(at >= 0)
+            at = at[row]
+            count = self._starts[at + 1] - self._starts[at]
+            ends = np.cumsum(count)
+            member = np.repeat(self._starts[at] - (ends - count), count) + np.arange(count.sum())
+            self._lists[part.head.parcels] = np.repeat(row, count), self._members[member]
+        return self._lists[part.head.parcels]
+
+    def _shapes(self, at: Rows) -> NDArray[Any]:
+        return np.asarray(self._parcels.geometry.array)[self._order[at]]
+
+
+def _outlines(hashes: pd.Index, ids: pd.Index, shapes: Any) -> tuple[Rows, pd.Index]:
+    """Return the number of each parcel's outline, and what tells the outlines apart.
+
+    That is the geometry's hash; should two unlike geometries share one, the id is added to it.
+    """
+    codes, names = pd.factorize(hashes)
+    if len(names) == len(hashes):
+        return codes.astype(np.int64), pd.Index(names, dtype="str")
+    again = np.flatnonzero(hashes.duplicated(keep=False))
+    wkb = pd.Index(shapely.to_wkb(shapely.normalize(shapes(again)), byte_order=1))
+    unlike = pd.DataFrame({"hash": hashes[again], "wkb": wkb}).groupby("hash")["wkb"].transform("nunique") > 1
+    if unlike.any():
+        named = hashes.to_numpy(object).copy()
+        at = again[unlike.to_numpy()]
+        named[at] = [f"{code}/{one}" for code, one in zip(named[at], ids[at], strict=True)]
+        codes, names = pd.factorize(pd.Index(named, dtype="str"))
+    return codes.astype(np.int64), pd.Index(names, dtype="str")
+
+
+def _footprint(grid: GeoBox, crs: Any) -> Any:
+    """Return a polygon in ``crs`` that holds all of ``grid``, prepared; None where ``crs`` cannot hold it."""
+    rows, cols = grid.shape
+    a = grid.affine
+    box = shapely.box(a.c, a.f + rows * a.e, a.c + cols * a.a, a.f)
+    box = shapely.segmentize(shapely.buffer(box, 2 * a.a, join_style="mitre"), max(rows, cols) * a.a / 32)
+    laid = gpd.GeoSeries([box], crs=grid.crs.to_wkt() if grid.crs else None).to_crs(crs).iloc[0]
+    if not np.isfinite(shapely.bounds(laid)).all() or not laid.is_valid:
+        return None
+    shapely.prepare(laid)
+    return laid
+
+
+def _remembered_hashes(parcels: gpd.GeoDataFrame, memory: Path) -> list[str]:
+    """Return :func:`geometry_hashes`, kept for the parcels of the last call: a million take seconds."""
+    fingerprint = _fingerprint(parcels)
+    known: dict[str, Any] = {}
+    if memory.exists():
+        with contextlib.suppress(RsForecastError):
+            known = read_json(memory)
+    text = str(known.get("hashes", ""))
+    if known.get("geometry") == fingerprint and known.get("sha256") == sha256_text(text):
+        found = text.split()
+        if found[:3] == geometry_hashes(parcels.iloc[:3]):  # and the way they are made is still the same
+            return found
+    hashes = geometry_hashes(parcels)
+    text = " ".join(hashes)
+    with contextlib.suppress(OutputError):  # a reader that may not write goes without
+        write_atomic(memory, json.dumps({"geometry": fingerprint, "sha256": sha256_text(text), "hashes": text}))
+    return hashes
+
+
+def _fingerprint(parcels: gpd.GeoDataFrame) -> str:
+    """Return a hash of all geometries and the CRS."""
+    shapes = np.asarray(parcels.geometry.array)
+    plain = (shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON) & ~shapely.has_z(shapes)
+    plain &= shapely.get_num_interior_rings(shapes) == 0
+    digest = hashlib.sha256(parcels.crs.to_wkt().encode())
+    digest.update(plain.tobytes())
+    digest.update(shapely.get_num_coordinates(shapes).tobytes())
+    digest.update(np.ascontiguousarray(shapely.get_coordinates(shapes)))
+    digest.update(b"".join(shapely.to_wkb(shapes[~plain], byte_order=1)))
+    return digest.hexdigest()
