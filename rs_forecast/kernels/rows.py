@@ -34,11 +34,21 @@ def place(key: Numbers, free: NDArray[np.int64], at: NDArray[np.int64]) -> None:
     _place(key, free, at)
 
 
-def scatter(
-    values: NDArray[Any], row: Numbers, key: Numbers, at: NDArray[np.int64], out: NDArray[np.floating[Any]]
-) -> None:
-    """Copy ``values[row]`` to ``out[at[key]]``, where ``at`` is not negative."""
-    _scatter(values, row, key, at, out)
+def scatter(values: NDArray[Any], row: Numbers, at: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
+    """Copy ``values[look, row]`` to ``out[at[look]]``, where ``at`` is not negative.
+
+    Parameters
+    ----------
+    values
+        (look, row).
+    row
+        For each entry its row, the same in all looks.
+    at
+        (look, entry): where it goes. The looks of an entry lie side by side there, so they are copied together.
+    out
+        Changed in place.
+    """
+    _scatter(values, row, at, out)
 
 
 @jit
@@ -56,8 +66,9 @@ def _place(key, free, at):  # type: ignore[no-untyped-def]  # pragma: no cover -
 
 
 @jit
-def _scatter(values, row, key, at, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def _scatter(values, row, at, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     for i in range(len(row)):
-        k = at[key[i]]
-        if k >= 0:
-            out[k] = values[row[i]]
+        for look in range(len(at)):
+            k = at[look, i]
+            if k >= 0:
+                out[k] = values[look, row[i]]

@@ -12,6 +12,8 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -34,21 +36,23 @@ class Ground:
         ids = pd.Index(parcels[schema.PARCEL])
         order = np.arange(len(ids)) if ids.is_monotonic_increasing else np.asarray(ids.argsort())
         self.ids = ids[order]
-        if not self.ids.is_unique or self.ids.hasnans:
+        if self.ids.hasnans or not self.ids.is_unique:
             raise SchemaError("two parcels have one id, or one has none; read them with read_parcels")
         self._parcels, self._order = parcels, order
-        self.hashes = pd.Index(_remembered_hashes(parcels, memory), dtype="str")[order]
-        self.outline_of, self.outlines = _outlines(self.hashes, self.ids, lambda at: self._shapes(at))
-        self._members = np.argsort(self.outline_of, kind="stable")
+        hashes = pd.Index(_remembered_hashes(parcels, memory), dtype="str")[order]
+        codes, self.hashes = pd.factorize(hashes)
+        self.hash_of = codes.astype(np.int32)
+        self.outline_of, self.outlines = self._told_apart(hashes)
+        self._members = np.argsort(self.outline_of, kind="stable").astype(np.int32)
         self._starts = np.searchsorted(self.outline_of[self._members], np.arange(len(self.outlines) + 1))
         self._inside: dict[str, NDArray[np.bool_]] = {}
-        self._lists: dict[str, tuple[Rows, Rows]] = {}
+        self._lists: dict[str, tuple[Rows, NDArray[np.int32]]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
-    def firsts(self) -> Rows:
+    def firsts(self) -> NDArray[np.int32]:
         """The first parcel of each outline."""
         return self._members[self._starts[:-1]]
 
@@ -66,13 +70,14 @@ class Ground:
             self._inside[key] = np.asarray(found)
         return self._inside[key]
 
-    def rows_in(self, part: Part) -> tuple[Rows, Rows]:
+    def rows_in(self, part: Part) -> tuple[Rows, NDArray[np.int32]]:
         """Return pairs (row of ``part``, parcel) wherever a parcel has the outline of the row.
 
         The list of a part is read once for all parts with the same; DamagedPartError if it cannot be.
         """
         if part.head.parcels not in self._lists:
-            at = self.outlines.get_indexer(pd.Index(part.outlines(), dtype="str"))
+            found = pc.index_in(pa.array(part.outlines()), value_set=pa.array(self.outlines))
+            at = found.fill_null(-1).to_numpy(zero_copy_only=False)
             row = np.flatnonzero(at >= 0)
             at = at[row]
             count = self._starts[at + 1] - self._starts[at]
@@ -81,27 +86,26 @@ class Ground:
             self._lists[part.head.parcels] = np.repeat(row, count), self._members[member]
         return self._lists[part.head.parcels]
 
-    def _shapes(self, at: Rows) -> NDArray[Any]:
-        return np.asarray(self._parcels.geometry.array)[self._order[at]]
+    def _told_apart(self, hashes: pd.Index) -> tuple[NDArray[np.int32], pd.Index]:
+        """Return the number of each parcel's outline, and what tells outlines apart.
 
-
-def _outlines(hashes: pd.Index, ids: pd.Index, shapes: Any) -> tuple[Rows, pd.Index]:
-    """Return the number of each parcel's outline, and what tells the outlines apart.
-
-    That is the geometry's hash; should two unlike geometries share one, the id is added to it.
-    """
-    codes, names = pd.factorize(hashes)
-    if len(names) == len(hashes):
-        return codes.astype(np.int64), pd.Index(names, dtype="str")
-    again = np.flatnonzero(hashes.duplicated(keep=False))
-    wkb = pd.Index(shapely.to_wkb(shapely.normalize(shapes(again)), byte_order=1))
-    unlike = pd.DataFrame({"hash": hashes[again], "wkb": wkb}).groupby("hash")["wkb"].transform("nunique") > 1
-    if unlike.any():
-        named = hashes.to_numpy(object).copy()
+        That is the geometry's hash; should two unlike geometries share one, their ids are added to it.
+        """
+        if len(self.hashes) == len(hashes):
+            return self.hash_of, self.hashes
+        again = np.flatnonzero(hashes.duplicated(keep=False))
+        wkb = shapely.to_wkb(shapely.normalize(self._shapes(again)), byte_order=1)
+        unlike = pd.Series(wkb, dtype=object).groupby(self.hash_of[again]).transform("nunique") > 1
+        if not unlike.any():
+            return self.hash_of, self.hashes
+        names = hashes.to_numpy(object)
         at = again[unlike.to_numpy()]
-        named[at] = [f"{code}/{one}" for code, one in zip(named[at], ids[at], strict=True)]
-        codes, names = pd.factorize(pd.Index(named, dtype="str"))
-    return codes.astype(np.int64), pd.Index(names, dtype="str")
+        names[at] = [f"{code}/{one}" for code, one in zip(names[at], self.ids[at], strict=True)]
+        codes, outlines = pd.factorize(pd.Index(names, dtype="str"))
+        return codes.astype(np.int32), outlines
+
+    def _shapes(self, at: NDArray[np.integer[Any]]) -> NDArray[Any]:
+        return np.asarray(self._parcels.geometry.array)[self._order[at]]
 
 
 def _footprint(grid: GeoBox, crs: Any) -> Any:

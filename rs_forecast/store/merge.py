@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -21,8 +20,8 @@ from rs_forecast.store.parts import WEIGHTS, Part
 from rs_forecast.store.recipe import Recipe, index_hash
 from rs_forecast.store.shelf import Shelf
 
-_AHEAD = 4
-"""Parts that are decoded while earlier ones are put in their place."""
+_TOGETHER = 16
+"""Parts with the same parcels that are decoded and put in their places in one go; memory grows with it."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,6 +36,15 @@ class _Look:
     """Parcels with any clear pixel; of two looks of one day that are known on one, the better one's alone."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Piece:
+    """A part of a look, and where each of the pairs of :meth:`Ground.rows_in` goes; -1 for nowhere."""
+
+    look: int
+    part: Part
+    at: NDArray[np.integer[Any]]
+
+
 def merged(shelf: Shelf, ground: Ground, recipe: Recipe, scenes: Sequence[Scene], stats: Sequence[str]) -> pd.DataFrame:
     """Return what is stored of ``scenes`` as :func:`rs_forecast.extract_signals` gives it.
 
@@ -49,8 +57,7 @@ def merged(shelf: Shelf, ground: Ground, recipe: Recipe, scenes: Sequence[Scene]
     counts = np.zeros(len(ground), np.int64)
     for look in looks:
         counts[look.parcel] += 1  # a look has a parcel once
-    table = _frame(ground, recipe, looks, counts, stats)
-    return table
+    return _frame(ground, recipe, looks, counts, stats)
 
 
 def _looks(shelf: Shelf, ground: Ground, recipe: Recipe, scene: Scene) -> Iterator[tuple[_Look, NDArray[np.float64]]]:
@@ -59,23 +66,38 @@ def _looks(shelf: Shelf, ground: Ground, recipe: Recipe, scene: Scene) -> Iterat
     The first version that a parcel has of an overpass was known when the scene is said to have been, a later one from
     the day it was seen: a reprocessed archive does not make history unknowable.
     """
-    looked_at = np.zeros(len(ground), bool)
+    looked_at: NDArray[np.bool_] | None = None
     known = scene.known_at
-    for number, parts in enumerate(shelf.versions(scene, recipe)):
+    versions = list(shelf.versions(scene, recipe))
+    for parts in versions:
         head = parts[0].head
-        if number == 0 and head.known_at_basis == "measured" and head.version == 1:
+        if head.version == 1 and head.known_at_basis == "measured":
             known = pd.Timestamp(head.known_at)
+        parcel, weight = _weights(parts, ground)
+        clear = weight > 0
+        before = np.zeros(len(parcel), bool) if looked_at is None else looked_at[parcel]
         later = max(known, pd.Timestamp(head.seen))
-        weight = np.full(len(ground), -1.0)
-        for part in {part.head.parcels: part for part in parts}.values():
-            row, parcel = ground.rows_in(part)
-            weight[parcel] = part.read(["valid_weight"])["valid_weight"][row]
-        for stamp, these in ((known, (weight > 0) & ~looked_at), (later, (weight > 0) & looked_at)):
-            at = np.flatnonzero(these).astype(np.int32)
-            if len(at):
-                look = _Look(scene=scene, version=head.version, known_at=stamp, parts=parts, parcel=at)
-                yield look, weight[at]
-        looked_at |= weight >= 0
+        for stamp, these in ((known, clear & ~before), (later, clear & before)):
+            if these.any():
+                look = _Look(scene=scene, version=head.version, known_at=stamp, parts=parts, parcel=parcel[these])
+                yield look, weight[these]
+        if len(versions) > 1:
+            looked_at = np.zeros(len(ground), bool) if looked_at is None else looked_at
+            looked_at[parcel] = True
+
+
+def _weights(parts: Sequence[Part], ground: Ground) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return the parcels that the parts of one version have looked at, each once, and their valid weight."""
+    lists = {part.head.parcels: part for part in parts}
+    found = [(ground.rows_in(part), part.read(["valid_weight"])["valid_weight"]) for part in lists.values()]
+    if len(found) == 1:
+        (row, parcel), weight = found[0]
+        return parcel, weight[row]
+    dense = np.full(len(ground), -1.0)
+    for (row, parcel), weight in found:
+        dense[parcel] = weight[row]
+    seen = np.flatnonzero(dense >= 0).astype(np.int32)
+    return seen, dense[seen]
 
 
 def _elected(looks: list[tuple[_Look, NDArray[np.float64]]], parcels: int) -> list[_Look]:
@@ -88,11 +110,9 @@ def _elected(looks: list[tuple[_Look, NDArray[np.float64]]], parcels: int) -> li
         if len(rivals) == 1:
             continue
         best, winner = np.full(parcels, -1.0), np.full(parcels, -1, np.int32)
-        taken: dict[str, NDArray[np.bool_]] = {}
         for number, (look, weight) in enumerate(rivals):
-            mine = taken.setdefault(look.scene.scene_id, np.zeros(parcels, bool))
-            fresh = ~mine[look.parcel]
-            mine[look.parcel] = True
+            newer = [other.parcel for other, _ in rivals[:number] if other.scene.scene_id == look.scene.scene_id]
+            fresh = ~np.isin(look.parcel, np.concatenate(newer)) if newer else np.ones(len(weight), bool)
             # tiles that overlap cut the same pixels, but for the last digits
             elect(look.parcel[fresh], np.round(weight[fresh], 6), number, best, winner)
         for number, (look, _) in enumerate(rivals):
@@ -104,71 +124,79 @@ def _frame(
     ground: Ground, recipe: Recipe, looks: Sequence[_Look], counts: NDArray[np.int64], stats: Sequence[str]
 ) -> pd.DataFrame:
     """Return the table of ``looks``, which come in the order of their days; ``counts`` are a parcel's rows."""
-    total = int(counts.sum())
     wanted = {f"{row.name}_{stat}": (index_hash(row), stat) for row in recipe.indices for stat in stats}
-    values: dict[str, NDArray[Any]] = {name: np.full(total, np.nan) for name in WEIGHTS}
-    values |= {name: np.full(total, np.nan, np.float32) for name in wanted}
-    tiles, tile = np.unique([look.scene.tile for look in looks], return_inverse=True)
-    names, name = np.unique([look.scene.scene_id for look in looks], return_inverse=True)
-    date, known = (np.empty(total, "datetime64[us]") for _ in range(2))
-    which_tile, which_scene = np.empty(total, _least(len(tiles))), np.empty(total, _least(len(names)))
-    free = np.cumsum(counts) - counts
-    at = np.full(len(ground), -1, np.int64)
-    for k, (look, found) in enumerate(_read_ahead(looks, wanted)):
-        place(look.parcel, free, at)
-        rows = at[look.parcel]
-        date[rows], known[rows] = look.scene.date.to_datetime64(), look.known_at.to_datetime64()
-        which_tile[rows], which_scene[rows] = tile[k], name[k]
-        for part, columns in zip(look.parts, found, strict=True):
-            row, parcel = ground.rows_in(part)
-            for column, numbers in columns.items():
-                scatter(numbers, row, parcel, at, values[column])
-        at[look.parcel] = -1
+    values = _values(ground, looks, counts, wanted)
+    look = values.pop("look")
+    scenes = [item.scene for item in looks]
     own = np.repeat(np.arange(len(ground), dtype=np.int32), counts)
-    hashes = ground.hashes.unique()
     columns = {
         schema.PARCEL: _category(own, ground.ids),
-        "date": date,
-        "known_at": known,
-        "tile": _category(which_tile, pd.Index(tiles, dtype="str")),
-        "scene_id": _category(which_scene, pd.Index(names, dtype="str")),
-        "geom_hash": _category(hashes.get_indexer(ground.hashes).astype(np.int32)[own], hashes),
+        "date": np.array([scene.date for scene in scenes], "datetime64[us]")[look],
+        "known_at": np.array([item.known_at for item in looks], "datetime64[us]")[look],
+        "tile": _named([scene.tile for scene in scenes], look),
+        "scene_id": _named([scene.scene_id for scene in scenes], look),
+        "geom_hash": _category(ground.hash_of[own], ground.hashes),
         **values,
     }
     return pd.DataFrame(columns, copy=False)
 
 
-def _read_ahead(
-    looks: Sequence[_Look], wanted: Mapping[str, tuple[str, str]]
-) -> Iterator[tuple[_Look, list[dict[str, NDArray[Any]]]]]:
-    """Yield each look with the columns of its parts, a few parts decoded ahead."""
-
-    def read(look: _Look) -> list[dict[str, NDArray[Any]]]:
-        return [_columns(part, wanted) for part in look.parts]
-
+def _values(
+    ground: Ground, looks: Sequence[_Look], counts: NDArray[np.int64], wanted: Mapping[str, tuple[str, str]]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of numbers, and ``look``: the number of each row's look."""
+    total = int(counts.sum())
+    number = np.int32 if total < np.iinfo(np.int32).max else np.int64
+    free = np.cumsum(counts) - counts
+    at = np.full(len(ground), -1, np.int64)
+    batches: dict[Any, list[_Piece]] = {}
+    for k, look in enumerate(looks):
+        place(look.parcel, free, at)
+        for part in look.parts:
+            stored = set(part.head.indices.values())
+            names = {name: part.head.column(*what) for name, what in wanted.items() if what[0] in stored}
+            _, parcel = ground.rows_in(part)
+            piece = _Piece(look=k, part=part, at=at[parcel].astype(number))
+            batches.setdefault((part.head.parcels, tuple(names.items())), []).append(piece)
+        at[look.parcel] = -1
+    whole = all(len(look.parts) == 1 for look in looks) and all(len(names) == len(wanted) for _, names in batches)
+    out: dict[str, NDArray[Any]] = {name: np.empty(total) for name in WEIGHTS}
+    out |= {name: np.empty(total, np.float32) if whole else np.full(total, np.nan, np.float32) for name in wanted}
+    out["look"] = np.empty(total, np.int32)
     with ThreadPoolExecutor(2) as pool:
-        waiting: deque[tuple[_Look, Future[list[dict[str, NDArray[Any]]]]]] = deque()
-        for look in looks:
-            waiting.append((look, pool.submit(read, look)))
-            if len(waiting) > _AHEAD:
-                first, job = waiting.popleft()
-                yield first, job.result()
-        while waiting:
-            first, job = waiting.popleft()
-            yield first, job.result()
+        for (_, names), pieces in batches.items():
+            row, _ = ground.rows_in(pieces[0].part)
+            for first in range(0, len(pieces), _TOGETHER):
+                _copy(pieces[first : first + _TOGETHER], row, dict(names), out, pool)
+    return out
 
 
-def _columns(part: Part, wanted: Mapping[str, tuple[str, str]]) -> dict[str, NDArray[Any]]:
-    stored = set(part.head.indices.values())
-    names = {name: part.head.column(*what) for name, what in wanted.items() if what[0] in stored}
-    found = part.read(list(dict.fromkeys([*WEIGHTS, *names.values()])))
-    return {**{name: found[name] for name in WEIGHTS}, **{name: found[own] for name, own in names.items()}}
+def _copy(
+    pieces: Sequence[_Piece],
+    row: NDArray[np.int64],
+    names: Mapping[str, str],
+    out: Mapping[str, NDArray[Any]],
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Read parts with the same rows, and copy the columns ``names`` (in the table: in the parts) to their places."""
+    columns = list(dict.fromkeys([*WEIGHTS, *names.values()]))
+    found = list(pool.map(lambda piece: piece.part.read(columns), pieces))
+    at = np.stack([piece.at for piece in pieces])
+    numbers = np.array([piece.look for piece in pieces], np.int32)
+    scatter(np.broadcast_to(numbers[:, None], (len(pieces), 1)), np.zeros(len(row), np.int64), at, out["look"])
+    jobs = [
+        pool.submit(scatter, np.stack([one[own] for one in found]), row, at, out[name])
+        for name, own in [*zip(WEIGHTS, WEIGHTS, strict=True), *names.items()]
+    ]
+    for job in jobs:
+        job.result()
 
 
 def _category(codes: NDArray[Any], categories: pd.Index) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=categories, validate=False)
 
 
-def _least(count: int) -> Any:
-    """Return the smallest signed type that numbers ``count`` things."""
-    return np.min_scalar_type(-max(count, 1))
+def _named(names: Sequence[str], look: NDArray[np.int32]) -> pd.Categorical:
+    """Return the names of rows whose look is given, as categories."""
+    unique, code = np.unique(np.array(names, object), return_inverse=True)
+    return _category(code.astype(np.min_scalar_type(-max(len(unique), 1)))[look], pd.Index(unique, dtype="str"))
