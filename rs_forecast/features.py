@@ -64,19 +64,21 @@ def signal_features(
         The issue date.
     """
     check_known(signals, issued, "signals")
-    clear = ((signals["valid_fraction"] >= MIN_CLEAR) & (signals["date"] <= issued)).to_numpy()
-    rows, key = _of_parcels(signals[schema.PARCEL], ids, clear)
+    rows, key = _of_parcels(signals[schema.PARCEL], ids, (signals["date"] <= issued).to_numpy())
     days = _day_number(signals["date"])[rows]
     order, starts = series.pack(key, days, len(ids))
-    rows = rows[order]
-    days, query, at = days[order], np.arange(len(ids)), np.full(len(ids), _day_number_of(issued))
-    _, age = series.last_value(days, np.ones(len(days)), starts, query, at)
+    if not _is_range(order):
+        days, rows = days[order], np.arange(len(signals))[rows][order]
+    query, at = np.arange(len(ids)), np.full(len(ids), _day_number_of(issued))
+    cloudy = signals["valid_fraction"].to_numpy()[rows] < MIN_CLEAR  # missing, as any value there
+    clear = np.where(cloudy, np.nan, 1.0)
+    _, age = series.last_value(days, clear, starts, query, at)
     out: Columns = {
         "data_age_days": age,
-        "clear_looks_90d": np.nan_to_num(series.window_count_above(days, np.ones(len(days)), starts, query, at, 90, 0)),
+        "clear_looks_90d": np.nan_to_num(series.window_count_above(days, clear, starts, query, at, 90, 0)),
     }
     for name in _index_names(signals):
-        mean, high, low = (signals[f"{name}_{stat}"].to_numpy()[rows].astype(np.float64) for stat in ("mean", "p90", "p10"))
+        mean, high, low = (signals[f"{name}_{stat}"].to_numpy()[rows] * clear for stat in ("mean", "p90", "p10"))
         spread = high - low
         month = series.window_mean(days, mean, starts, query, at, 30)
         out[f"{name}_mean_last"] = series.last_value(days, mean, starts, query, at)[0]
@@ -256,16 +258,20 @@ def _week_rate(event: NDArray[np.float64], days: Codes, issued: int, valid_from:
     return float((event[around].sum() + PRIOR_VISITS * overall) / (around.sum() + PRIOR_VISITS))
 
 
-def _of_parcels(parcel: pd.Series, ids: pd.Index, use: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Codes]:
-    """Return the numbers of the rows to ``use`` whose parcel is among ``ids``, and its position there."""
+def _of_parcels(parcel: pd.Series, ids: pd.Index, use: NDArray[np.bool_]) -> tuple[NDArray[np.intp] | slice, Codes]:
+    """Return which rows of those to ``use`` are of parcels among ``ids``, and each one's position there."""
     if isinstance(parcel.dtype, pd.CategoricalDtype):  # each parcel looked up once, not once a row
         codes, names = parcel.cat.codes.to_numpy(), parcel.cat.categories
-        rows = np.flatnonzero(use & (codes >= 0))
-        key = codes[rows].astype(np.int64) if names.equals(ids) else ids.get_indexer(names)[codes[rows]]
+        found = np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
+        key = np.append(found, -1).astype(np.int64)[codes]
     else:
-        rows = np.flatnonzero(use)
-        key = ids.get_indexer(pd.Index(parcel.iloc[rows]))
-    return (rows, key) if (key >= 0).all() else (rows[key >= 0], key[key >= 0])
+        key = ids.get_indexer(pd.Index(parcel)).astype(np.int64)
+    kept = use & (key >= 0)
+    return (slice(None), key) if kept.all() else (np.flatnonzero(kept), key[kept])
+
+
+def _is_range(numbers: NDArray[np.integer]) -> bool:
+    return bool((numbers == np.arange(len(numbers))).all())
 
 
 def _index_names(signals: pd.DataFrame) -> list[str]:

@@ -309,13 +309,18 @@ def describe(problems: Sequence[Problem], source: str) -> str:
     return f"{source}: {listing(items, sep='; ')}"
 
 
-def check_parcels(parcels: gpd.GeoDataFrame, source: str = "parcels") -> None:
-    """Raise :class:`SchemaError` unless ``parcels`` has unique text ids, a CRS and valid polygons."""
+def check_parcels(parcels: gpd.GeoDataFrame, source: str = "parcels", *, outlines: bool = True) -> None:
+    """Raise :class:`SchemaError` unless ``parcels`` has unique text ids, a CRS and valid polygons.
+
+    With ``outlines`` false the polygons are not looked at, which takes a second a million.
+    """
     if PARCEL not in parcels.columns or parcels.crs is None:
         what = "a column parcel_id" if PARCEL not in parcels.columns else "a CRS"
         raise SchemaError(f"{source}: the parcels have not {what}; read them with read_parcels")
     _raise_any(find_problems(pd.DataFrame(parcels[[PARCEL]]), (_ID,), source), source)
     _refuse_duplicates(parcels, [PARCEL], source)
+    if not outlines:
+        return
     polygon = parcels.geom_type.isin(["Polygon", "MultiPolygon"])
     bad = ~polygon | parcels.geometry.is_empty | ~parcels.geometry.is_valid
     if bad.any():
@@ -372,7 +377,9 @@ def _raise_any(problems: Sequence[Problem], source: str) -> None:
 
 
 def _refuse_duplicates(table: pd.DataFrame, key: list[str], source: str) -> None:
-    if isinstance(table[key[0]].dtype, pd.CategoricalDtype) and in_order([sort_codes(table[k]) for k in key], strictly=True):
+    if isinstance(table[key[0]].dtype, pd.CategoricalDtype) and in_order(
+        [sort_codes(table[k]) for k in key], strictly=True
+    ):
         return
     twice = table.duplicated(key)
     if twice.any():
@@ -402,7 +409,11 @@ def _is_clean(values: pd.Series, field: Field) -> bool:
 
 def _as_texts(table: pd.DataFrame, fields: Sequence[Field]) -> pd.DataFrame:
     """Return the table with categories of texts as the texts themselves."""
-    texts = [f.name for f in fields if f.kind == "text" and isinstance(table.get(f.name, table.index).dtype, pd.CategoricalDtype)]
+    texts = [
+        f.name
+        for f in fields
+        if f.kind == "text" and isinstance(table.get(f.name, table.index).dtype, pd.CategoricalDtype)
+    ]
     return table.astype(dict.fromkeys(texts, "str")) if texts else table
 
 

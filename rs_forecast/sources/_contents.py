@@ -34,6 +34,7 @@ class Contents:
             self._known: dict[str, Any] = read_json(memory) if memory.exists() else {}
         except RsForecastError:
             self._known = {}  # a memory lost costs time, nothing else
+        self._young: dict[str, Any] = {}
         self._learned = False
 
     def learn(self, bands: Iterable[BandFile], threads: int) -> None:
@@ -52,7 +53,7 @@ class Contents:
         """
         try:
             stamp = _stamp(band.href)
-            known = self._known.get(band.href)
+            known = self._young.get(band.href, self._known.get(band.href))
             if not _fits(known, stamp) or band.variable not in known["sha256"]:
                 known = self._hash(band, stamp)
             found = known["sha256"][band.variable]
@@ -74,12 +75,14 @@ class Contents:
 
     def _hash(self, band: BandFile, stamp: list[int]) -> dict[str, Any]:
         found = _step_hashes(band) if band.driver == "NetCDF" else sha256_file(Path(band.href))
-        before = self._known.get(band.href)
+        before = self._young.get(band.href, self._known.get(band.href))
         others = before["sha256"] if _fits(before, stamp) else {}
         entry = {"stamp": stamp, "sha256": {**others, band.variable: found}}
         if time.time_ns() - stamp[1] > _SETTLED_NS and _stamp(band.href) == stamp:
             self._known[band.href] = entry
             self._learned = True
+        else:
+            self._young[band.href] = entry  # good for this call, not for the next
         return entry
 
 

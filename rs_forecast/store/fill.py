@@ -120,9 +120,15 @@ class Filler:
 
     def _borrow(self, target: Target, gap: Gap, lender: Part, weight: NDArray[np.float64]) -> None:
         """Take over a lender's values for parcels of whose pixels as many count now as did then: the same ones."""
-        codes = [code for code in self._recipe.by_hash if code in lender.head.indices.values() and code not in gap.codes]
+        codes = [
+            code for code in self._recipe.by_hash if code in lender.head.indices.values() and code not in gap.codes
+        ]
         at = pd.Index(gap.names, dtype="str").get_indexer(pd.Index(lender.outlines(), dtype="str"))
-        columns = {lender.head.column(code, s): f"{self._recipe.by_hash[code].name}_{s}" for code in codes for s in schema.STATS}
+        columns = {
+            lender.head.column(code, s): f"{self._recipe.by_hash[code].name}_{s}"
+            for code in codes
+            for s in schema.STATS
+        }
         found = lender.read([*WEIGHTS, *columns])
         row = np.flatnonzero(at >= 0)
         row = row[found["valid_weight"][row] == weight[at[row]]]

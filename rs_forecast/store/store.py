@@ -148,6 +148,10 @@ class SignalStore:
         call = self._call(scenes, parcels, indices, mask_classes, mask_dilate_m)
         if call.shelf.damaged:
             raise call.shelf.damaged[0]
+        absent = [s.scene_id for s in scenes if not any(True for _ in call.shelf.versions(s, call.recipe))]
+        if absent:
+            message = f"{len(absent)} scenes are not in the store as asked for, update it: {listing(absent)}"
+            warnings.warn(DataWarning(message), stacklevel=2)
         return merged(call.shelf, call.ground, call.recipe, call.usable, stats)
 
     def _call(
