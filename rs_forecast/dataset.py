@@ -39,7 +39,7 @@ class _Asked(NamedTuple):
 
     pest: Pest
     horizon: int
-    at: NDArray[np.intp]
+    where: NDArray[np.intp]
     labels: pd.DataFrame | None = None
 
 
@@ -109,7 +109,7 @@ def build_dataset(
     for done, (day, asked) in enumerate(sorted(wanted.items()), start=1):
         in_order = [_sorted(one, ground) for one in sorted(asked, key=lambda one: (one.pest.name, one.horizon))]
         parts.append(_rows_at(day, in_order, history.at(day), ground, seasons))
-        places += [one.at for one in in_order]
+        places += [one.where for one in in_order]
         if progress is not None:
             progress(done, len(wanted))
     table = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
@@ -169,7 +169,7 @@ def _rows_at(
     days = ["issued", "valid_from", "valid_to", "last_clear_obs", "label_known_at"]
     head = pd.concat(heads, ignore_index=True).astype(dict.fromkeys(days, "datetime64[us]"))
     block = np.empty((len(columns[0]), len(head)))  # (feature, row), filled in place: a province has 1e8 numbers
-    rows = [slice(None) if np.array_equal(one.at, np.arange(len(ground.ids))) else one.at for one in asked]
+    rows = [slice(None) if np.array_equal(one.where, np.arange(len(ground.ids))) else one.where for one in asked]
     for k, name in enumerate(columns[0]):
         np.concatenate([found[name][at] for found, at in zip(columns, rows, strict=True)], out=block[k])
     return pd.concat([head, pd.DataFrame(block.T, columns=list(columns[0]), copy=False)], axis=1)
@@ -177,9 +177,9 @@ def _rows_at(
 
 def _sorted(asked: _Asked, ground: _Ground) -> _Asked:
     """Return what is asked with its parcels in the order of their ids."""
-    order = np.argsort(ground.rank[asked.at], kind="stable")
+    order = np.argsort(ground.rank[asked.where], kind="stable")
     labels = asked.labels if asked.labels is None else asked.labels.iloc[order]
-    return asked._replace(at=asked.at[order], labels=labels)
+    return asked._replace(where=asked.where[order], labels=labels)
 
 
 def _status(pest: Pest, found: features.Columns, ground: _Ground) -> NDArray[np.object_]:

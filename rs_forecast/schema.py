@@ -377,9 +377,8 @@ def _raise_any(problems: Sequence[Problem], source: str) -> None:
 
 
 def _refuse_duplicates(table: pd.DataFrame, key: list[str], source: str) -> None:
-    if isinstance(table[key[0]].dtype, pd.CategoricalDtype) and in_order(
-        [sort_codes(table[k]) for k in key], strictly=True
-    ):
+    by_number = isinstance(table[key[0]].dtype, pd.CategoricalDtype)
+    if by_number and in_order([sort_codes(table[k]) for k in key], strictly=True):
         return
     twice = table.duplicated(key)
     if twice.any():
@@ -395,8 +394,7 @@ def _is_clean(values: pd.Series, field: Field) -> bool:
         return bool(values.dtype == "datetime64[us]")
     if field.kind == "text":
         names = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values
-        is_text = isinstance(names.dtype, pd.StringDtype) and names.dtype.na_value is np.nan
-        return is_text and (not field.allowed or bool(names.dropna().isin(field.allowed).all()))
+        return bool(names.dtype == "str") and (not field.allowed or bool(names.dropna().isin(field.allowed).all()))
     if values.dtype.kind not in "fiu":
         return False
     numbers = values.dropna().to_numpy() if values.hasnans else values.to_numpy()
@@ -409,11 +407,8 @@ def _is_clean(values: pd.Series, field: Field) -> bool:
 
 def _as_texts(table: pd.DataFrame, fields: Sequence[Field]) -> pd.DataFrame:
     """Return the table with categories of texts as the texts themselves."""
-    texts = [
-        f.name
-        for f in fields
-        if f.kind == "text" and isinstance(table.get(f.name, table.index).dtype, pd.CategoricalDtype)
-    ]
+    found = [f.name for f in fields if f.kind == "text" and f.name in table.columns]
+    texts = [name for name in found if isinstance(table[name].dtype, pd.CategoricalDtype)]
     return table.astype(dict.fromkeys(texts, "str")) if texts else table
 
 

@@ -53,10 +53,8 @@ class Contents:
         """
         try:
             stamp = _stamp(band.href)
-            known = self._young.get(band.href, self._known.get(band.href))
-            if not _fits(known, stamp) or band.variable not in known["sha256"]:
-                known = self._hash(band, stamp)
-            found = known["sha256"][band.variable]
+            known = self._remembered(band, stamp)
+            found = known[band.variable] if band.variable in known else self._hash(band, stamp)
             return str(found if isinstance(found, str) else found[band.step])
         except (OSError, RuntimeError, LookupError) as err:
             raise SourceError(f"{band.href}: cannot be read ({err}); fetch it again") from err
@@ -73,17 +71,18 @@ class Contents:
         except SourceError:
             return  # who asks for it is told
 
-    def _hash(self, band: BandFile, stamp: list[int]) -> dict[str, Any]:
+    def _remembered(self, band: BandFile, stamp: list[int]) -> dict[str, Any]:
+        return _hashes(self._young.get(band.href), stamp) or _hashes(self._known.get(band.href), stamp)
+
+    def _hash(self, band: BandFile, stamp: list[int]) -> str | list[str]:
         found = _step_hashes(band) if band.driver == "NetCDF" else sha256_file(Path(band.href))
-        before = self._young.get(band.href, self._known.get(band.href))
-        others = before["sha256"] if _fits(before, stamp) else {}
-        entry = {"stamp": stamp, "sha256": {**others, band.variable: found}}
+        entry = {"stamp": stamp, "sha256": {**self._remembered(band, stamp), band.variable: found}}
         if time.time_ns() - stamp[1] > _SETTLED_NS and _stamp(band.href) == stamp:
             self._known[band.href] = entry
             self._learned = True
         else:
             self._young[band.href] = entry  # good for this call, not for the next
-        return entry
+        return found
 
 
 def _stamp(path: str) -> list[int]:
@@ -91,8 +90,10 @@ def _stamp(path: str) -> list[int]:
     return [state.st_size, state.st_mtime_ns, state.st_ino]
 
 
-def _fits(entry: Any, stamp: list[int]) -> bool:
-    return isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), dict)
+def _hashes(entry: Any, stamp: list[int]) -> dict[str, Any]:
+    """Return what is remembered of a file, by variable, if it is still the one that was hashed."""
+    fits = isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), dict)
+    return dict(entry["sha256"]) if fits else {}
 
 
 def _step_hashes(band: BandFile) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the store lacks of some scenes, worked out and computed: a gap is parcels that the same indices are missing for."""
+"""What the store lacks of some scenes, worked out and computed. A gap is parcels that lack the same indices."""
 
 from __future__ import annotations
 
@@ -83,11 +83,13 @@ class Filler:
                 job = jobs.setdefault(key, _Job(codes=gap.codes))
                 job.gaps[target.scene.scene_id], job.targets[target.scene.scene_id] = gap, target
         for job in jobs.values():
+            left = set(job.targets)
             for scene_id, table in self._look(job):
                 self._keep(job.targets[scene_id], job.gaps[scene_id], table, lending=lending)
+                left.remove(scene_id)
                 self.read.add(scene_id)
                 self._tick()
-            self.failed |= job.targets.keys() - self.read
+            self.failed |= left
 
     def _look(self, job: _Job) -> Iterator[tuple[str, pd.DataFrame]]:
         outlines = np.unique(np.concatenate([gap.outlines for gap in {id(g): g for g in job.gaps.values()}.values()]))
@@ -120,22 +122,17 @@ class Filler:
 
     def _borrow(self, target: Target, gap: Gap, lender: Part, weight: NDArray[np.float64]) -> None:
         """Take over a lender's values for parcels of whose pixels as many count now as did then: the same ones."""
-        codes = [
-            code for code in self._recipe.by_hash if code in lender.head.indices.values() and code not in gap.codes
-        ]
+        lent = set(lender.head.indices.values()) - set(gap.codes)
+        names = {row.name: code for code, row in self._recipe.by_hash.items() if code in lent}
+        columns = {f"{name}_{s}": lender.head.column(code, s) for name, code in names.items() for s in schema.STATS}
+        columns |= {name: name for name in WEIGHTS}
         at = pd.Index(gap.names, dtype="str").get_indexer(pd.Index(lender.outlines(), dtype="str"))
-        columns = {
-            lender.head.column(code, s): f"{self._recipe.by_hash[code].name}_{s}"
-            for code in codes
-            for s in schema.STATS
-        }
-        found = lender.read([*WEIGHTS, *columns])
+        found = lender.read(list(columns.values()))
         row = np.flatnonzero(at >= 0)
         row = row[found["valid_weight"][row] == weight[at[row]]]
-        if codes and len(row):
-            values = {new: found[old][row] for old, new in [*zip(WEIGHTS, WEIGHTS, strict=True), *columns.items()]}
-            indices = {self._recipe.by_hash[code].name: code for code in codes}
-            self._write(target, gap.ids[at[row]], [gap.names[k] for k in at[row]], indices, values)
+        if names and len(row):
+            values = {new: found[old][row] for new, old in columns.items()}
+            self._write(target, gap.ids[at[row]], [gap.names[k] for k in at[row]], names, values)
 
     def _write(
         self, target: Target, ids: pd.Index, names: Sequence[str], indices: dict[str, str], values: dict[str, Any]

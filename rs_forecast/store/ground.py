@@ -85,14 +85,10 @@ class Ground:
 
     def _lookup(self, names: list[str]) -> Rows:
         """Return the number of each named outline, -1 for none; as whole numbers where the names are plain hashes."""
-        own = self._numbers
         asked = _hash_numbers(names)
-        found = (
-            self.outlines.get_indexer(pd.Index(names, dtype="str"))
-            if own is None or asked is None
-            else own.get_indexer(asked)
-        )
-        return np.asarray(found)
+        if asked is None or self._numbers is None:
+            return np.asarray(self.outlines.get_indexer(pd.Index(names, dtype="str")))
+        return np.asarray(self._numbers.get_indexer(pd.Index(asked)))
 
     @cached_property
     def _numbers(self) -> pd.Index | None:
@@ -118,7 +114,8 @@ class Ground:
         return codes.astype(np.int32), outlines
 
     def _shapes(self, at: NDArray[np.integer[Any]]) -> NDArray[Any]:
-        return np.asarray(self._parcels.geometry.array)[self._order[at]]
+        shapes: NDArray[Any] = np.asarray(self._parcels.geometry.array)[self._order[at]]
+        return shapes
 
 
 def _hash_numbers(names: list[str]) -> NDArray[np.int64] | None:

@@ -199,8 +199,8 @@ class SignalStore:
         stored = _without_damage(call, rebuilt, lambda: [t for t in targets if not filler.gaps(t, lending=True)])
         for _ in range(len(call.usable) - len(targets) + len(stored)):
             tick()
-        for lending in (True, False):
-            _without_damage(call, rebuilt, lambda lending=lending: filler.fill(targets, lending=lending))
+        _without_damage(call, rebuilt, lambda: filler.fill(targets, lending=True))
+        _without_damage(call, rebuilt, lambda: filler.fill(targets, lending=False))
         if len(filler.failed) == len(targets):
             names = listing(row.name for row in call.recipe.indices)
             raise NoDataError(f"none of {len(call.usable) + len(call.others)} scenes could be used for {names}")
