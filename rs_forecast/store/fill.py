@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,14 +85,15 @@ class Filler:
                 job.gaps[target.scene.scene_id], job.targets[target.scene.scene_id] = gap, target
         for job in jobs.values():
             left = set(job.targets)
-            for scene_id, table in self._look(job):
-                self._keep(job.targets[scene_id], job.gaps[scene_id], table, lending=lending)
-                left.remove(scene_id)
-                self.read.add(scene_id)
-                self._tick()
+            with contextlib.closing(self._look(job)) as looks:  # whatever happens, its warning filter ends here
+                for scene_id, table in looks:
+                    self._keep(job.targets[scene_id], job.gaps[scene_id], table, lending=lending)
+                    left.remove(scene_id)
+                    self.read.add(scene_id)
+                    self._tick()
             self.failed |= left
 
-    def _look(self, job: _Job) -> Iterator[tuple[str, pd.DataFrame]]:
+    def _look(self, job: _Job) -> Generator[tuple[str, pd.DataFrame]]:
         outlines = np.unique(np.concatenate([gap.outlines for gap in {id(g): g for g in job.gaps.values()}.values()]))
         scenes = [target.scene for target in job.targets.values()]
         indices = self._recipe.asking(job.codes)
