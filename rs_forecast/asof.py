@@ -35,22 +35,26 @@ class Versions:
     """A table that gives, for any day, the newest version of each row known by then."""
 
     def __init__(self, table: pd.DataFrame, key: Sequence[str]) -> None:
-        order = [*key, "known_at"]
-        self._table = table.sort_values(order, kind="stable", ignore_index=True)
+        codes = [schema.sort_codes(table[column]) for column in (*key, "known_at")]
+        if schema.in_order(codes):
+            self._table = table.reset_index(drop=True)
+        else:
+            order = np.lexsort(codes[::-1])
+            self._table = table.take(order).reset_index(drop=True)
+            codes = [column[order] for column in codes]
         self._known = self._table["known_at"].to_numpy("datetime64[us]")
-        same = np.ones(len(self._table), bool)
-        for column in key:
-            values = self._table[column].to_numpy()
-            same[:-1] &= values[1:] == values[:-1]
-        same[-1:] = False
-        self._replaced_at = np.full(len(self._table), np.datetime64("NaT", "us"), "datetime64[us]")
-        self._replaced_at[:-1] = np.where(same[:-1], self._known[1:], np.datetime64("NaT", "us"))
+        same = np.ones(max(len(table) - 1, 0), bool)
+        for column in codes[:-1]:
+            same &= column[1:] == column[:-1]
+        self._replaced_at = np.full(len(table), np.datetime64("NaT", "us"), "datetime64[us]")
+        self._replaced_at[:-1][same] = self._known[1:][same]
 
     def at(self, issued: pd.Timestamp) -> pd.DataFrame:
         """Return the rows known at ``issued``, sorted by key."""
         day = issued.to_datetime64()
         replaced = self._replaced_at <= day  # NaT compares as false: never replaced
-        return self._table.loc[(self._known <= day) & ~replaced]
+        use = (self._known <= day) & ~replaced
+        return self._table if use.all() else self._table.loc[use]
 
 
 class AsOf:

@@ -28,6 +28,8 @@ class _Ground(NamedTuple):
     """The parcels, as arrays in one order."""
 
     ids: pd.Index
+    rank: NDArray[np.intp]
+    """Place of each parcel in the order of the ids."""
     zone: NDArray[np.int64]
     table: gpd.GeoDataFrame
 
@@ -37,7 +39,7 @@ class _Asked(NamedTuple):
 
     pest: Pest
     horizon: int
-    at: NDArray[np.intp]
+    where: NDArray[np.intp]
     labels: pd.DataFrame | None = None
 
 
@@ -88,7 +90,7 @@ def build_dataset(
     NoDataError
         No survey of the pests gives a label.
     """
-    schema.check_parcels(parcels)
+    schema.check_parcels(parcels, outlines=False)  # which are only handed on here
     rows = [pests[name] for name in ([pest] if isinstance(pest, str) else pest)]
     horizons = [int(h) for h in ([horizon_weeks] if isinstance(horizon_weeks, int) else horizon_weeks)]
     if not rows or not horizons or min(horizons) < 1:
@@ -103,16 +105,16 @@ def build_dataset(
     else:
         wanted = _labelled(tables.surveys, rows, horizons, ground.ids, until)
     history = AsOf(tables)
-    parts = []
+    parts, places = [], []
     for done, (day, asked) in enumerate(sorted(wanted.items()), start=1):
-        parts.append(_rows_at(day, asked, history.at(day), ground, seasons))
+        in_order = [_sorted(one, ground) for one in sorted(asked, key=lambda one: (one.pest.name, one.horizon))]
+        parts.append(_rows_at(day, in_order, history.at(day), ground, seasons))
+        places += [one.where for one in in_order]
         if progress is not None:
             progress(done, len(wanted))
-    table = pd.concat(parts, ignore_index=True)
-    order = ["issued", "pest", "horizon_weeks", schema.PARCEL]
-    table = table.sort_values(order, kind="stable", ignore_index=True)
-    geometry = parcels.set_index(schema.PARCEL).geometry.loc[table[schema.PARCEL]].to_numpy()
-    out = gpd.GeoDataFrame(table, geometry=geometry, crs=parcels.crs)
+    table = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    geometry = parcels.geometry.array[np.concatenate(places)]
+    out = gpd.GeoDataFrame(table, geometry=geometry, crs=parcels.crs, copy=False)
     out.attrs["synthetic"] = any(
         bool(t.attrs.get("synthetic")) for t in (parcels, signals, surveys, crops, *(weather or ())) if t is not None
     )
@@ -134,7 +136,7 @@ def _rows_at(
         pest.name: features.survey_features(known.surveys, pest, ground.ids, ground.zone, issued, list(weeks.values()))
         for pest in {pest.name: pest for pest, _, _, _ in asked}.values()
     }
-    parts = []
+    heads, columns = [], []
     for pest, horizon, at, labels in asked:
         valid_from = weeks[horizon]
         found = {
@@ -144,7 +146,8 @@ def _rows_at(
             **features.crop_features(known.crops, ground.ids, issued, valid_from),
             **features.calendar_features(len(ground.ids), valid_from),
         }
-        parts.append(
+        columns.append(found)
+        heads.append(
             pd.DataFrame(
                 {
                     schema.PARCEL: ground.ids[at],
@@ -154,18 +157,29 @@ def _rows_at(
                     "valid_from": valid_from,
                     "valid_to": valid_from + _WEEK - pd.Timedelta(days=1),
                     "season": season_of(valid_from.date(), seasons),
-                    "commune_code": ground.table["commune_code"].to_numpy()[at],
-                    "sub_zone": ground.table["sub_zone"].to_numpy()[at],
+                    "commune_code": ground.table["commune_code"].array[at],
+                    "sub_zone": ground.table["sub_zone"].array[at],
                     "status": _status(pest, found, ground)[at],
                     "last_clear_obs": last_look[at],
                     "label": np.nan if labels is None else labels["label"].to_numpy(),
                     "label_known_at": np.datetime64("NaT", "us") if labels is None else labels["known_at"].to_numpy(),
-                    **{name: column[at] for name, column in found.items()},
                 }
             )
         )
     days = ["issued", "valid_from", "valid_to", "last_clear_obs", "label_known_at"]
-    return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(days, "datetime64[us]"))
+    head = pd.concat(heads, ignore_index=True).astype(dict.fromkeys(days, "datetime64[us]"))
+    block = np.empty((len(columns[0]), len(head)))  # (feature, row), filled in place: a province has 1e8 numbers
+    rows = [slice(None) if np.array_equal(one.where, np.arange(len(ground.ids))) else one.where for one in asked]
+    for k, name in enumerate(columns[0]):
+        np.concatenate([found[name][at] for found, at in zip(columns, rows, strict=True)], out=block[k])
+    return pd.concat([head, pd.DataFrame(block.T, columns=list(columns[0]), copy=False)], axis=1)
+
+
+def _sorted(asked: _Asked, ground: _Ground) -> _Asked:
+    """Return what is asked with its parcels in the order of their ids."""
+    order = np.argsort(ground.rank[asked.where], kind="stable")
+    labels = asked.labels if asked.labels is None else asked.labels.iloc[order]
+    return asked._replace(where=asked.where[order], labels=labels)
 
 
 def _status(pest: Pest, found: features.Columns, ground: _Ground) -> NDArray[np.object_]:
@@ -175,8 +189,11 @@ def _status(pest: Pest, found: features.Columns, ground: _Ground) -> NDArray[np.
     crop = ground.table["crop"]
     if pest.crop:
         out[(crop.notna() & (crop != pest.crop)).to_numpy()] = schema.NOT_ASSESSABLE
-    sources = [v for name, v in found.items() if name not in _EVERYWHERE]
-    out[np.isnan(np.stack(sources)).all(axis=0)] = schema.NOT_ASSESSABLE
+    bare = np.ones(len(out), bool)
+    for name, column in found.items():
+        if name not in _EVERYWHERE:
+            bare &= np.isnan(column)
+    out[bare] = schema.NOT_ASSESSABLE
     return out
 
 
@@ -222,7 +239,9 @@ def _ground(parcels: gpd.GeoDataFrame) -> _Ground:
     for name in (*_ZONES, "crop"):
         table[name] = table[name].astype("str").where(table[name].notna(), None).astype("str")
     zone = table["sub_zone"].fillna(table["commune_code"]).fillna("")
-    return _Ground(pd.Index(table[schema.PARCEL]), pd.factorize(zone)[0].astype(np.int64), table)
+    ids = pd.Index(table[schema.PARCEL])
+    rank = np.arange(len(ids)) if ids.is_monotonic_increasing else np.argsort(ids.argsort())
+    return _Ground(ids, rank, pd.factorize(zone)[0].astype(np.int64), table)
 
 
 def _tables(

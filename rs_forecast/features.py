@@ -21,6 +21,8 @@ from rs_forecast.kernels import series
 Columns = dict[str, NDArray[np.float64]]
 Codes = NDArray[np.int64]
 
+SIGNAL_STATS = ("mean", "p10", "p90")
+"""Statistics of an index that features are made from."""
 MIN_CLEAR = 0.5
 """Share of a parcel that must be clear for a look to count."""
 VISIT_DAYS = 28
@@ -62,20 +64,22 @@ def signal_features(
         The issue date.
     """
     check_known(signals, issued, "signals")
-    clear = signals.loc[(signals["valid_fraction"] >= MIN_CLEAR) & (signals["date"] <= issued)]
-    key = ids.get_indexer(pd.Index(clear[schema.PARCEL]))
-    clear, key = clear.loc[key >= 0], key[key >= 0]
-    days = _day_number(clear["date"])
+    rows, key = _of_parcels(signals[schema.PARCEL], ids, (signals["date"] <= issued).to_numpy())
+    days = _day_number(signals["date"])[rows]
     order, starts = series.pack(key, days, len(ids))
-    days, query, at = days[order], np.arange(len(ids)), np.full(len(ids), _day_number_of(issued))
-    _, age = series.last_value(days, np.ones(len(days)), starts, query, at)
+    if not _is_range(order):
+        days, rows = days[order], np.arange(len(signals))[rows][order]
+    query, at = np.arange(len(ids)), np.full(len(ids), _day_number_of(issued))
+    cloudy = signals["valid_fraction"].to_numpy()[rows] < MIN_CLEAR  # missing, as any value there
+    clear = np.where(cloudy, np.nan, 1.0)
+    _, age = series.last_value(days, clear, starts, query, at)
     out: Columns = {
         "data_age_days": age,
-        "clear_looks_90d": np.nan_to_num(series.window_count_above(days, np.ones(len(days)), starts, query, at, 90, 0)),
+        "clear_looks_90d": np.nan_to_num(series.window_count_above(days, clear, starts, query, at, 90, 0)),
     }
     for name in _index_names(signals):
-        mean = clear[f"{name}_mean"].to_numpy(np.float64)[order]
-        spread = (clear[f"{name}_p90"] - clear[f"{name}_p10"]).to_numpy(np.float64)[order]
+        mean, high, low = (signals[f"{name}_{stat}"].to_numpy()[rows] * clear for stat in ("mean", "p90", "p10"))
+        spread = high - low
         month = series.window_mean(days, mean, starts, query, at, 30)
         out[f"{name}_mean_last"] = series.last_value(days, mean, starts, query, at)[0]
         out[f"{name}_mean_30d"] = month
@@ -252,6 +256,22 @@ def _week_rate(event: NDArray[np.float64], days: Codes, issued: int, valid_from:
     around = (days < issued - 182) & (np.minimum(apart, 365.25 - apart) <= 7 * WEEKS_AROUND + 3.5)
     overall = event.mean()
     return float((event[around].sum() + PRIOR_VISITS * overall) / (around.sum() + PRIOR_VISITS))
+
+
+def _of_parcels(parcel: pd.Series, ids: pd.Index, use: NDArray[np.bool_]) -> tuple[NDArray[np.intp] | slice, Codes]:
+    """Return which rows of those to ``use`` are of parcels among ``ids``, and each one's position there."""
+    if isinstance(parcel.dtype, pd.CategoricalDtype):  # each parcel looked up once, not once a row
+        codes, names = parcel.cat.codes.to_numpy(), parcel.cat.categories
+        found = np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
+        key = np.append(found, -1).astype(np.int64)[codes]
+    else:
+        key = ids.get_indexer(pd.Index(parcel)).astype(np.int64)
+    kept = use & (key >= 0)
+    return (slice(None), key) if kept.all() else (np.flatnonzero(kept), key[kept])
+
+
+def _is_range(numbers: NDArray[np.integer]) -> bool:
+    return bool((numbers == np.arange(len(numbers))).all())
 
 
 def _index_names(signals: pd.DataFrame) -> list[str]:

@@ -11,12 +11,15 @@ import pandas as pd
 from rs_forecast.config import Config
 from rs_forecast.cube import find_scenes
 from rs_forecast.errors import NoDataError, SchemaError, SourceError
-from rs_forecast.signals import empty_signals, extract_signals
+from rs_forecast.features import SIGNAL_STATS
+from rs_forecast.signals import empty_signals
 from rs_forecast.sources.crops import read_crops
 from rs_forecast.sources.parcels import read_parcels
 from rs_forecast.sources.scene import scenes_table
 from rs_forecast.sources.surveys import read_surveys
 from rs_forecast.sources.weather import Weather, get_weather
+from rs_forecast.store import SignalStore
+from rs_forecast.workspace import Workspace
 
 Tell = Callable[[str, int, int], None]
 """Progress: what is being done, how many of it are done, of how many."""
@@ -42,7 +45,7 @@ class Inputs:
 
 
 def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell | None = None) -> Inputs:
-    """Read what ``config`` names. Imagery after ``until`` is not looked at.
+    """Read what ``config`` names. Imagery after ``until`` is not looked at, and none is decoded twice.
 
     Without parcels and surveys there is nothing to do, and their errors are raised. Imagery or weather that cannot be
     had leaves a gap that is named in ``missing``.
@@ -132,12 +135,15 @@ def _imagery(
     scenes = find_scenes(
         part.source, part.path, end=until, latency_days=part.latency_days, scale=part.scale, offset=part.offset
     )
-    signals = extract_signals(
+    store = SignalStore(Workspace(config.workspace.dir).data / "signals")
+    signals = store.signals(
         scenes,
         parcels,
         [config.all_indices[name] for name in part.indices],
         mask_classes=part.mask_classes,
         mask_dilate_m=part.mask_dilate_m,
+        stats=SIGNAL_STATS,
+        seen=config.today,
         progress=lambda done, of: report_progress(tell, "scenes", done, of),
     )
     return scenes_table(scenes), signals, any(scene.synthetic for scene in scenes)

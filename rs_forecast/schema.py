@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rs_forecast.errors import DataWarning, SchemaError, listing, suggest
 
@@ -245,8 +246,6 @@ def find_problems(table: pd.DataFrame, fields: Sequence[Field], source: str) -> 
     SchemaError
         A required column is missing, or a column has another type than its field.
     """
-    import pandera.pandas as pa
-
     missing = [f.name for f in fields if f.required and f.name not in table.columns]
     if missing:
         near = suggest(missing[0], map(str, table.columns)) or "."
@@ -254,11 +253,40 @@ def find_problems(table: pd.DataFrame, fields: Sequence[Field], source: str) -> 
             f"{source}: column {listing(missing)} is missing{near} Found: {listing(table.columns, 20)}. "
             f"Rename the column, or map it in the config"
         )
+    if all(_is_clean(table[field.name], field) for field in fields if field.name in table.columns):
+        return []
+    import pandera.pandas as pa
+
     try:
-        _pandera(tuple(fields)).validate(table, lazy=True)
+        _pandera(tuple(fields)).validate(_as_texts(table, fields), lazy=True)
     except pa.errors.SchemaErrors as err:
         return _problems(err.failure_cases, fields, source)
     return []
+
+
+def sort_codes(values: pd.Series) -> NDArray[Any]:
+    """Return numbers that stand in the order of ``values``: texts, categories of texts, or days; an empty cell last."""
+    if pd.api.types.is_datetime64_dtype(values.dtype):
+        whole = values.to_numpy("datetime64[us]").astype(np.int64)
+        return np.where(values.isna(), np.iinfo(np.int64).max, whole) if values.hasnans else whole
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, names = values.cat.codes.to_numpy(), values.cat.categories
+        if names.is_monotonic_increasing and not values.hasnans:
+            return codes
+        rank = np.append(np.argsort(names.argsort()), len(names))
+        return np.asarray(rank[codes])
+    codes, names = pd.factorize(values, sort=True)
+    return np.where(codes < 0, len(names), codes)
+
+
+def in_order(keys: Sequence[NDArray[Any]], *, strictly: bool = False) -> bool:
+    """Whether rows rise by ``keys``, the first weighing most; ``strictly``: and none repeats another."""
+    settled = np.zeros(max(len(keys[0]) - 1, 0), bool)
+    for key in keys:
+        if (~settled & (key[1:] < key[:-1])).any():
+            return False
+        settled |= key[1:] > key[:-1]
+    return bool(settled.all()) or not strictly
 
 
 def drop_rows(table: pd.DataFrame, problems: Sequence[Problem], source: str, mend: str) -> pd.DataFrame:
@@ -281,13 +309,18 @@ def describe(problems: Sequence[Problem], source: str) -> str:
     return f"{source}: {listing(items, sep='; ')}"
 
 
-def check_parcels(parcels: gpd.GeoDataFrame, source: str = "parcels") -> None:
-    """Raise :class:`SchemaError` unless ``parcels`` has unique text ids, a CRS and valid polygons."""
+def check_parcels(parcels: gpd.GeoDataFrame, source: str = "parcels", *, outlines: bool = True) -> None:
+    """Raise :class:`SchemaError` unless ``parcels`` has unique text ids, a CRS and valid polygons.
+
+    With ``outlines`` false the polygons are not looked at, which takes a second a million.
+    """
     if PARCEL not in parcels.columns or parcels.crs is None:
         what = "a column parcel_id" if PARCEL not in parcels.columns else "a CRS"
         raise SchemaError(f"{source}: the parcels have not {what}; read them with read_parcels")
     _raise_any(find_problems(pd.DataFrame(parcels[[PARCEL]]), (_ID,), source), source)
     _refuse_duplicates(parcels, [PARCEL], source)
+    if not outlines:
+        return
     polygon = parcels.geom_type.isin(["Polygon", "MultiPolygon"])
     bad = ~polygon | parcels.geometry.is_empty | ~parcels.geometry.is_valid
     if bad.any():
@@ -344,10 +377,39 @@ def _raise_any(problems: Sequence[Problem], source: str) -> None:
 
 
 def _refuse_duplicates(table: pd.DataFrame, key: list[str], source: str) -> None:
+    by_number = isinstance(table[key[0]].dtype, pd.CategoricalDtype)
+    if by_number and in_order([sort_codes(table[k]) for k in key], strictly=True):
+        return
     twice = table.duplicated(key)
     if twice.any():
         first = ", ".join(f"{k}={_shown(v)}" for k, v in table.loc[twice, key].iloc[0].items())
         raise SchemaError(f"{source}: {int(twice.sum())} rows repeat an earlier key, the first is {first}")
+
+
+def _is_clean(values: pd.Series, field: Field) -> bool:
+    """Whether a column is as its field says, by a look that costs little; what is not is judged with care after."""
+    if not field.nullable and values.hasnans:
+        return False
+    if field.kind == "day":
+        return bool(values.dtype == "datetime64[us]")
+    if field.kind == "text":
+        names = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values
+        return bool(names.dtype == "str") and (not field.allowed or bool(names.dropna().isin(field.allowed).all()))
+    if values.dtype.kind not in "fiu":
+        return False
+    numbers = values.dropna().to_numpy() if values.hasnans else values.to_numpy()
+    if not len(numbers):
+        return True
+    low, high = numbers.min(), numbers.max()
+    in_range = (field.low is None or low >= field.low) and (field.high is None or high <= field.high)
+    return bool(in_range and np.isfinite(low) and np.isfinite(high))
+
+
+def _as_texts(table: pd.DataFrame, fields: Sequence[Field]) -> pd.DataFrame:
+    """Return the table with categories of texts as the texts themselves."""
+    found = [f.name for f in fields if f.kind == "text" and f.name in table.columns]
+    texts = [name for name in found if isinstance(table[name].dtype, pd.CategoricalDtype)]
+    return table.astype(dict.fromkeys(texts, "str")) if texts else table
 
 
 def _problems(cases: pd.DataFrame, fields: Sequence[Field], source: str) -> list[Problem]:

@@ -18,11 +18,14 @@ import rasterio
 from rs_forecast import pipeline, publish
 from rs_forecast.cli import app
 from rs_forecast.config import load_config
+from rs_forecast.cube import find_scenes
 from rs_forecast.errors import BusyError, NoDataError, OutputError, SchemaError
 from rs_forecast.inputs import read_inputs
 from rs_forecast.kernels.coverage import coverage_table, pixel_owner
 from rs_forecast.model import RiskModel
 from rs_forecast.simulate import simulate
+from rs_forecast.sources.scene import Scene
+from rs_forecast.store import fill
 from rs_forecast.workspace import Workspace, sha256_file
 
 pytestmark = pytest.mark.end_to_end
@@ -122,6 +125,26 @@ def test_the_same_inputs_publish_nothing_twice_and_the_bytes_do_not_depend_on_th
     shutil.copytree(copy, elsewhere, ignore=shutil.ignore_patterns("outputs"))
     other = Path(run(elsewhere).folder)
     assert {p.name: p.read_bytes() for p in other.iterdir()} == {p.name: b for p, (_, b) in before.items()}
+
+
+def test_a_run_decodes_new_scenes_and_a_second_one_none(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    look_tables = fill.look_tables
+
+    def noted(scenes: list[Scene], *args: object, **options: object) -> object:
+        decoded.extend(scene.scene_id for scene in scenes)
+        return look_tables(scenes, *args, **options)
+
+    monkeypatch.setattr(fill, "look_tables", noted)
+    run(copy)
+    config = load_config(copy / "rs_forecast.toml")
+    listed = find_scenes("local", config.imagery.path, end=ISSUED)
+    assert decoded == [s.scene_id for s in listed if s.date > pd.Timestamp(UNTIL)], "training has kept the others"
+    assert decoded
+    decoded.clear()
+    run(copy)
+    pipeline.evaluate(config, until=UNTIL)
+    assert not decoded
 
 
 def test_new_inputs_replace_the_week_and_the_older_one_is_kept(copy: Path) -> None:

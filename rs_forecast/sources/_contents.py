@@ -1,0 +1,112 @@
+"""Hashes of what band files hold, each remembered until its file changes.
+
+A GeoTIFF is hashed whole. A cube grows week by week, so there every step is hashed by its own data, as stored: old
+steps stay what they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rs_forecast.errors import RsForecastError, SourceError
+from rs_forecast.sources._blocks import _netcdf_lock, _open_netcdf
+from rs_forecast.sources.scene import BandFile
+from rs_forecast.workspace import read_json, sha256_file, write_json
+
+_SETTLED_NS = 2_000_000_000
+"""A file changed so shortly before it is hashed may change again under the same time stamp, and is not remembered."""
+_BLOCK_BYTES = 256_000_000
+
+
+class Contents:
+    """Gives the SHA-256 of a band's stored numbers; a file is read again only after its size, time or inode changed."""
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        try:
+            self._known: dict[str, Any] = read_json(memory) if memory.exists() else {}
+        except RsForecastError:
+            self._known = {}  # a memory lost costs time, nothing else
+        self._young: dict[str, Any] = {}
+        self._learned = False
+
+    def learn(self, bands: Iterable[BandFile], threads: int) -> None:
+        """Hash the files of ``bands`` that are not known, several at once; one that cannot be read is passed over."""
+        todo = {(band.href, band.variable): band for band in bands}
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(self._try, todo.values()))
+
+    def of(self, band: BandFile) -> str:
+        """Return the hash of a band's stored numbers.
+
+        Raises
+        ------
+        SourceError
+            The file cannot be read.
+        """
+        try:
+            stamp = _stamp(band.href)
+            known = self._remembered(band, stamp)
+            found = known[band.variable] if band.variable in known else self._hash(band, stamp)
+            return str(found if isinstance(found, str) else found[band.step])
+        except (OSError, RuntimeError, LookupError) as err:
+            raise SourceError(f"{band.href}: cannot be read ({err}); fetch it again") from err
+
+    def save(self) -> None:
+        """Write the memory down."""
+        if self._learned:
+            write_json(self._memory, self._known)
+            self._learned = False
+
+    def _try(self, band: BandFile) -> None:
+        try:
+            self.of(band)
+        except SourceError:
+            return  # who asks for it is told
+
+    def _remembered(self, band: BandFile, stamp: list[int]) -> dict[str, Any]:
+        return _hashes(self._young.get(band.href), stamp) or _hashes(self._known.get(band.href), stamp)
+
+    def _hash(self, band: BandFile, stamp: list[int]) -> str | list[str]:
+        found = _step_hashes(band) if band.driver == "NetCDF" else sha256_file(Path(band.href))
+        entry = {"stamp": stamp, "sha256": {**self._remembered(band, stamp), band.variable: found}}
+        if time.time_ns() - stamp[1] > _SETTLED_NS and _stamp(band.href) == stamp:
+            self._known[band.href] = entry
+            self._learned = True
+        else:
+            self._young[band.href] = entry  # good for this call, not for the next
+        return found
+
+
+def _stamp(path: str) -> list[int]:
+    state = Path(path).stat()
+    return [state.st_size, state.st_mtime_ns, state.st_ino]
+
+
+def _hashes(entry: Any, stamp: list[int]) -> dict[str, Any]:
+    """Return what is remembered of a file, by variable, if it is still the one that was hashed."""
+    fits = isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), dict)
+    return dict(entry["sha256"]) if fits else {}
+
+
+def _step_hashes(band: BandFile) -> list[str]:
+    """Return a hash per time step of a cube's variable, as many steps read at once as share a chunk of the file."""
+    out: list[str] = []
+    with _netcdf_lock:
+        variable = _open_netcdf(band.href).variables[band.variable]
+        steps, *plane = variable.shape
+        layout = variable.chunking()
+        together = 1 if isinstance(layout, str) or layout is None else int(layout[0])
+        together = min(together, max(1, _BLOCK_BYTES // max(1, int(np.prod(plane)) * variable.dtype.itemsize)))
+    for first in range(0, steps, together):
+        with _netcdf_lock:
+            block = np.ascontiguousarray(variable[first : first + together])
+        out += [hashlib.sha256(f"{block.dtype.str}{plane}".encode() + part.tobytes()).hexdigest() for part in block]
+    return out

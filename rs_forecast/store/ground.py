@@ -1,0 +1,173 @@
+"""Parcels as the store knows them: by outline, each once, in the order of their ids."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rs_forecast import schema
+from rs_forecast.errors import OutputError, RsForecastError, SchemaError
+from rs_forecast.signals import geometry_hashes
+from rs_forecast.store.parts import Part
+from rs_forecast.workspace import read_json, sha256_text, write_atomic
+
+Rows = NDArray[np.int64]
+
+
+class Ground:
+    """The parcels of one call, sorted by id. An *outline* is a distinct geometry, numbered from 0."""
+
+    def __init__(self, parcels: gpd.GeoDataFrame, memory: Path) -> None:
+        if schema.PARCEL not in parcels.columns or parcels.crs is None:
+            schema.check_parcels(parcels)  # raises, and says what is wrong
+        ids = pd.Index(parcels[schema.PARCEL])
+        order = np.arange(len(ids)) if ids.is_monotonic_increasing else np.asarray(ids.argsort())
+        self.ids = ids[order]
+        if self.ids.hasnans or not self.ids.is_unique:
+            raise SchemaError("two parcels have one id, or one has none; read them with read_parcels")
+        self._parcels, self._order = parcels, order
+        hashes = pd.Index(_remembered_hashes(parcels, memory), dtype="str")[order]
+        codes, self.hashes = pd.factorize(hashes)
+        self.hash_of = codes.astype(np.int32)
+        self.outline_of, self.outlines = self._told_apart(hashes)
+        self._members = np.argsort(self.outline_of, kind="stable").astype(np.int32)
+        self._starts = np.searchsorted(self.outline_of[self._members], np.arange(len(self.outlines) + 1))
+        self._inside: dict[str, NDArray[np.bool_]] = {}
+        self._lists: dict[str, tuple[Rows, NDArray[np.int32]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def firsts(self) -> NDArray[np.int32]:
+        """The first parcel of each outline."""
+        return self._members[self._starts[:-1]]
+
+    def frame(self, outlines: NDArray[np.intp]) -> gpd.GeoDataFrame:
+        """Return id and geometry of the first parcel of each of ``outlines``."""
+        return self._parcels[[schema.PARCEL, self._parcels.geometry.name]].iloc[self._order[self.firsts[outlines]]]
+
+    def inside(self, grid: GeoBox) -> NDArray[np.bool_]:
+        """Return which outlines may touch ``grid``; a few beyond its edge may be among them, none is missed."""
+        key = f"{grid.crs} {tuple(grid.affine)} {grid.shape}"
+        if key not in self._inside:
+            footprint = _footprint(grid, self._parcels.crs)
+            shapes = self._shapes(self.firsts)
+            found = np.ones(len(shapes), bool) if footprint is None else shapely.intersects(footprint, shapes)
+            self._inside[key] = np.asarray(found)
+        return self._inside[key]
+
+    def rows_in(self, part: Part) -> tuple[Rows, NDArray[np.int32]]:
+        """Return pairs (row of ``part``, parcel) wherever a parcel has the outline of the row.
+
+        The list of a part is read once for all parts with the same; DamagedPartError if it cannot be.
+        """
+        if part.head.parcels not in self._lists:
+            at = self._lookup(part.outlines())
+            row = np.flatnonzero(at >= 0)
+            at = at[row]
+            count = self._starts[at + 1] - self._starts[at]
+            ends = np.cumsum(count)
+            member = np.repeat(self._starts[at] - (ends - count), count) + np.arange(count.sum())
+            self._lists[part.head.parcels] = np.repeat(row, count), self._members[member]
+        return self._lists[part.head.parcels]
+
+    def _lookup(self, names: list[str]) -> Rows:
+        """Return the number of each named outline, -1 for none; as whole numbers where the names are plain hashes."""
+        asked = _hash_numbers(names)
+        if asked is None or self._numbers is None:
+            return np.asarray(self.outlines.get_indexer(pd.Index(names, dtype="str")))
+        return np.asarray(self._numbers.get_indexer(pd.Index(asked)))
+
+    @cached_property
+    def _numbers(self) -> pd.Index | None:
+        numbers = _hash_numbers(self.outlines.tolist())
+        return None if numbers is None else pd.Index(numbers)
+
+    def _told_apart(self, hashes: pd.Index) -> tuple[NDArray[np.int32], pd.Index]:
+        """Return the number of each parcel's outline, and what tells outlines apart.
+
+        That is the geometry's hash; should two unlike geometries share one, their ids are added to it.
+        """
+        if len(self.hashes) == len(hashes):
+            return self.hash_of, self.hashes
+        again = np.flatnonzero(hashes.duplicated(keep=False))
+        wkb = shapely.to_wkb(shapely.normalize(self._shapes(again)), byte_order=1)
+        unlike = pd.Series(wkb, dtype=object).groupby(self.hash_of[again]).transform("nunique") > 1
+        if not unlike.any():
+            return self.hash_of, self.hashes
+        names = hashes.to_numpy(object)
+        at = again[unlike.to_numpy()]
+        names[at] = [f"{code}/{one}" for code, one in zip(names[at], self.ids[at], strict=True)]
+        codes, outlines = pd.factorize(pd.Index(names, dtype="str"))
+        return codes.astype(np.int32), outlines
+
+    def _shapes(self, at: NDArray[np.integer[Any]]) -> NDArray[Any]:
+        shapes: NDArray[Any] = np.asarray(self._parcels.geometry.array)[self._order[at]]
+        return shapes
+
+
+def _hash_numbers(names: list[str]) -> NDArray[np.int64] | None:
+    """Return twelve hex digits each as a number; None if some name is another text."""
+    text = "".join(names)
+    if len(text) != 12 * len(names) or any(len(name) != 12 for name in names[:100]) or "/" in text:
+        return None
+    wide = np.zeros((len(names), 8), np.uint8)
+    wide[:, 2:] = np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 6)
+    return wide.view(">u8").ravel().astype(np.int64)
+
+
+def _footprint(grid: GeoBox, crs: Any) -> Any:
+    """Return a polygon in ``crs`` that holds all of ``grid``, prepared; None where ``crs`` cannot hold it."""
+    rows, cols = grid.shape
+    a = grid.affine
+    box = shapely.box(a.c, a.f + rows * a.e, a.c + cols * a.a, a.f)
+    box = shapely.segmentize(shapely.buffer(box, 2 * a.a, join_style="mitre"), max(rows, cols) * a.a / 32)
+    laid = gpd.GeoSeries([box], crs=grid.crs.to_wkt() if grid.crs else None).to_crs(crs).iloc[0]
+    if not np.isfinite(shapely.bounds(laid)).all() or not laid.is_valid:
+        return None
+    shapely.prepare(laid)
+    return laid
+
+
+def _remembered_hashes(parcels: gpd.GeoDataFrame, memory: Path) -> list[str]:
+    """Return :func:`geometry_hashes`, kept for the parcels of the last call: a million take seconds."""
+    fingerprint = _fingerprint(parcels)
+    known: dict[str, Any] = {}
+    if memory.exists():
+        with contextlib.suppress(RsForecastError):
+            known = read_json(memory)
+    text = str(known.get("hashes", ""))
+    if known.get("geometry") == fingerprint and known.get("sha256") == sha256_text(text):
+        found = text.split()
+        if found[:3] == geometry_hashes(parcels.iloc[:3]):  # and the way they are made is still the same
+            return found
+    hashes = geometry_hashes(parcels)
+    text = " ".join(hashes)
+    with contextlib.suppress(OutputError):  # a reader that may not write goes without
+        write_atomic(memory, json.dumps({"geometry": fingerprint, "sha256": sha256_text(text), "hashes": text}))
+    return hashes
+
+
+def _fingerprint(parcels: gpd.GeoDataFrame) -> str:
+    """Return a hash of all geometries and the CRS."""
+    shapes = np.asarray(parcels.geometry.array)
+    plain = (shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON) & ~shapely.has_z(shapes)
+    plain &= shapely.get_num_interior_rings(shapes) == 0
+    digest = hashlib.sha256(parcels.crs.to_wkt().encode())
+    digest.update(plain.tobytes())
+    digest.update(shapely.get_num_coordinates(shapes).tobytes())
+    digest.update(np.ascontiguousarray(shapely.get_coordinates(shapes)))
+    digest.update(b"".join(shapely.to_wkb(shapes[~plain], byte_order=1)))
+    return digest.hexdigest()
