@@ -113,7 +113,7 @@ class Ground:
 
 
 def geometry_hashes(parcels: gpd.GeoDataFrame) -> list[str]:
-    """Return twelve hex digits per parcel that change when its outline, or its CRS, does."""
+    """Return sixteen hex digits per parcel that change when its outline, or its CRS, does."""
     return rings_of(parcels.geometry.to_numpy()).hashes(parcels.crs.to_wkt())
 
 

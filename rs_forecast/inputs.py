@@ -144,6 +144,7 @@ def _imagery(
         mask_dilate_m=part.mask_dilate_m,
         stats=SIGNAL_STATS,
         seen=config.today,
+        scheduler=config.compute.scheduler,
         progress=lambda done, of: report_progress(tell, "scenes", done, of),
     )
     return scenes_table(scenes), signals, any(scene.synthetic for scene in scenes)

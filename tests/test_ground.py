@@ -169,7 +169,7 @@ def test_groups_of_any_size_give_the_same_signals_to_the_bit(tmp_path, monkeypat
 def test_property_hashes_are_of_the_outline_alone(seed):
     parcels = parcels_of(seed)
     found = geometry_hashes(parcels)
-    assert all(len(text) == 12 and set(text) <= set("0123456789abcdef") for text in found)
+    assert all(len(text) == 16 and set(text) <= set("0123456789abcdef") for text in found)
     order = np.random.default_rng(seed).permutation(len(parcels))
     assert geometry_hashes(parcels.iloc[order]) == [found[k] for k in order]
     distinct = {shapely.normalize(g).wkb for g in parcels.geometry}

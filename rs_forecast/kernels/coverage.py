@@ -97,7 +97,7 @@ class Rings:
         return found.hexdigest()
 
     def hashes(self, salt: str = "", threads: int | None = None) -> list[str]:
-        """Return twelve hex digits per polygon; they tell outlines apart, whatever point a ring begins with."""
+        """Return sixteen hex digits per polygon; they tell outlines apart, whatever point a ring begins with."""
         seed = np.uint64(int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "little"))
         bits = (self.points + 0.0).view(np.uint64)  # a negative zero is a zero
         found = np.empty(len(self.starts) - 1, np.uint64)
@@ -108,7 +108,7 @@ class Rings:
 
         share_out(part, itertools.pairwise(cuts), threads)
         text = found.astype(">u8").tobytes().hex()
-        return [text[at : at + 12] for at in range(0, len(text), 16)]
+        return [text[at : at + 16] for at in range(0, len(text), 16)]
 
 
 def rings_of(geometry: NDArray[Any]) -> Rings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rs_forecast import schema
 from rs_forecast.errors import DataWarning, NoDataError
 from rs_forecast.signals import look_tables
-from rs_forecast.store.ground import Ground
+from rs_forecast.store.parcels import Parcels
 from rs_forecast.store.parts import WEIGHTS, Part, parcels_hash, write_part
 from rs_forecast.store.recipe import Recipe
 from rs_forecast.store.shelf import Shelf, Target, head_of
@@ -51,10 +51,22 @@ class Filler:
     """Computes what is missing of scenes, and writes it as it comes."""
 
     def __init__(
-        self, folder: Path, shelf: Shelf, ground: Ground, recipe: Recipe, threads: int | None, tick: Callable[[], None]
+        self,
+        folder: Path,
+        shelf: Shelf,
+        ground: Parcels,
+        recipe: Recipe,
+        means: Mapping[str, Any],
+        tick: Callable[[], None],
     ) -> None:
         self._folder, self._shelf, self._ground, self._recipe = folder, shelf, ground, recipe
-        self._threads, self._tick = threads, tick
+        self._tick = tick
+        self._options = {
+            "mask_classes": recipe.classes,
+            "mask_dilate_m": recipe.mask_dilate_m,
+            "keep_coverage": folder / "coverage",
+            **means,
+        }
         self._planned: dict[Any, list[Gap]] = {}
         self.read: set[str] = set()
         self.failed: set[str] = set()
@@ -97,12 +109,11 @@ class Filler:
         outlines = np.unique(np.concatenate([gap.outlines for gap in {id(g): g for g in job.gaps.values()}.values()]))
         scenes = [target.scene for target in job.targets.values()]
         indices = self._recipe.asking(job.codes)
-        options: dict[str, Any] = {"mask_classes": self._recipe.classes, "mask_dilate_m": self._recipe.mask_dilate_m}
         with warnings.catch_warnings():
             # of these parcels and scenes alone that says little; the store names those outside all scenes itself
             warnings.filterwarnings("ignore", r"\d+ parcels lie outside the imagery", DataWarning)
             try:
-                yield from look_tables(scenes, self._ground.frame(outlines), indices, threads=self._threads, **options)
+                yield from look_tables(scenes, self._ground.frame(outlines), indices, **self._options)
             except NoDataError:  # all of them lie beyond the edge, by less than a pixel or two
                 nothing = pd.DataFrame({schema.PARCEL: pd.Series(dtype="str")})
                 yield from ((scene.scene_id, nothing) for scene in scenes)

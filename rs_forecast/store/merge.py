@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rs_forecast import schema
 from rs_forecast.kernels.rows import elect, place, scatter
 from rs_forecast.sources.scene import Scene
-from rs_forecast.store.ground import Ground
+from rs_forecast.store.parcels import Parcels
 from rs_forecast.store.parts import WEIGHTS, Part
 from rs_forecast.store.recipe import Recipe, index_hash
 from rs_forecast.store.shelf import Shelf
@@ -38,14 +38,16 @@ class _Look:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Piece:
-    """A part of a look, and where each of the pairs of :meth:`Ground.rows_in` goes; -1 for nowhere."""
+    """A part of a look, and where each of the pairs of :meth:`Parcels.rows_in` goes; -1 for nowhere."""
 
     look: int
     part: Part
     at: NDArray[np.integer[Any]]
 
 
-def merged(shelf: Shelf, ground: Ground, recipe: Recipe, scenes: Sequence[Scene], stats: Sequence[str]) -> pd.DataFrame:
+def merged(
+    shelf: Shelf, ground: Parcels, recipe: Recipe, scenes: Sequence[Scene], stats: Sequence[str]
+) -> pd.DataFrame:
     """Return what is stored of ``scenes`` as :func:`rs_forecast.extract_signals` gives it.
 
     DamagedPartError names a part that cannot be read.
@@ -60,7 +62,7 @@ def merged(shelf: Shelf, ground: Ground, recipe: Recipe, scenes: Sequence[Scene]
     return _frame(ground, recipe, looks, counts, stats)
 
 
-def _looks(shelf: Shelf, ground: Ground, recipe: Recipe, scene: Scene) -> Iterator[tuple[_Look, NDArray[np.float64]]]:
+def _looks(shelf: Shelf, ground: Parcels, recipe: Recipe, scene: Scene) -> Iterator[tuple[_Look, NDArray[np.float64]]]:
     """Yield a scene's looks, and the valid weight of their parcels.
 
     The first version that a parcel has of an overpass was known when the scene is said to have been, a later one from
@@ -86,7 +88,7 @@ def _looks(shelf: Shelf, ground: Ground, recipe: Recipe, scene: Scene) -> Iterat
             looked_at[parcel] = True
 
 
-def _weights(parts: Sequence[Part], ground: Ground) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def _weights(parts: Sequence[Part], ground: Parcels) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return the parcels that the parts of one version have looked at, each once, and their valid weight."""
     lists = {part.head.parcels: part for part in parts}
     found = [(ground.rows_in(part), part.read(["valid_weight"])["valid_weight"]) for part in lists.values()]
@@ -121,7 +123,7 @@ def _elected(looks: list[tuple[_Look, NDArray[np.float64]]], parcels: int) -> li
 
 
 def _frame(
-    ground: Ground, recipe: Recipe, looks: Sequence[_Look], counts: NDArray[np.int64], stats: Sequence[str]
+    ground: Parcels, recipe: Recipe, looks: Sequence[_Look], counts: NDArray[np.int64], stats: Sequence[str]
 ) -> pd.DataFrame:
     """Return the table of ``looks``, which come in the order of their days; ``counts`` are a parcel's rows."""
     wanted = {f"{row.name}_{stat}": (index_hash(row), stat) for row in recipe.indices for stat in stats}
@@ -142,7 +144,7 @@ def _frame(
 
 
 def _values(
-    ground: Ground, looks: Sequence[_Look], counts: NDArray[np.int64], wanted: Mapping[str, tuple[str, str]]
+    ground: Parcels, looks: Sequence[_Look], counts: NDArray[np.int64], wanted: Mapping[str, tuple[str, str]]
 ) -> dict[str, NDArray[Any]]:
     """Return the columns of numbers, and ``look``: the number of each row's look."""
     total = int(counts.sum())

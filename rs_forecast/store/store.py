@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from rs_forecast import schema
 from rs_forecast.catalog import Index
 from rs_forecast.catalog.bands import SCL, SCL_MASKED
 from rs_forecast.errors import DataWarning, NoDataError, SourceError, listing
+from rs_forecast.kernels._jit import cores
 from rs_forecast.signals import MASK_DILATE_M, index_rows
 from rs_forecast.sources._contents import Contents
 from rs_forecast.sources._looks import scene_looks
 from rs_forecast.sources.scene import Scene
 from rs_forecast.store.fill import Filler
-from rs_forecast.store.ground import Ground
 from rs_forecast.store.merge import merged
+from rs_forecast.store.parcels import Parcels
 from rs_forecast.store.parts import DamagedPartError
 from rs_forecast.store.recipe import Recipe
 from rs_forecast.store.shelf import Shelf, Target, sweep
@@ -75,13 +75,14 @@ class SignalStore:
         stats: Sequence[str] = schema.STATS,
         seen: Any = None,
         threads: int | None = None,
+        scheduler: Any = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Return :meth:`read` after :meth:`update`; a part that is found damaged is named and computed anew."""
         call = self._call(scenes, parcels, indices, mask_classes, mask_dilate_m)
         rebuilt: list[str] = []
         while True:
-            self._update(call, seen, threads, progress, rebuilt)
+            self._update(call, seen, threads, scheduler, progress, rebuilt)
             try:
                 return merged(call.shelf, call.ground, call.recipe, call.usable, stats)
             except DamagedPartError as err:
@@ -97,13 +98,14 @@ class SignalStore:
         mask_dilate_m: float = MASK_DILATE_M,
         seen: Any = None,
         threads: int | None = None,
+        scheduler: Any = None,
         progress: Progress | None = None,
     ) -> Update:
         """Compute and keep what is missing.
 
         Parameters
         ----------
-        scenes, parcels, indices, mask_classes, mask_dilate_m, threads
+        scenes, parcels, indices, mask_classes, mask_dilate_m, threads, scheduler
             As for :func:`rs_forecast.extract_signals`.
         seen
             The day on which the scenes are looked at; by default today. A scene whose pixels have changed since they
@@ -120,7 +122,7 @@ class SignalStore:
             The store cannot be written.
         """
         call = self._call(scenes, parcels, indices, mask_classes, mask_dilate_m)
-        return self._update(call, seen, threads, progress, [])
+        return self._update(call, seen, threads, scheduler, progress, [])
 
     def read(
         self,
@@ -169,14 +171,20 @@ class SignalStore:
             once.setdefault(scene.scene_id, scene)
         return _Call(
             recipe=recipe,
-            ground=Ground(parcels, self.folder / "parcels.json"),
+            ground=Parcels(parcels),
             shelf=Shelf(self.folder),
             usable=[scene for scene in once.values() if all(band in scene.bands for band in (*recipe.bands, SCL))],
             others=[scene for scene in once.values() if any(band not in scene.bands for band in (*recipe.bands, SCL))],
         )
 
     def _update(
-        self, call: _Call, seen: Any, threads: int | None, progress: Progress | None, rebuilt: list[str]
+        self,
+        call: _Call,
+        seen: Any,
+        threads: int | None,
+        scheduler: Any,
+        progress: Progress | None,
+        rebuilt: list[str],
     ) -> Update:
         make_folder(self.folder)
         sweep(self.folder)
@@ -186,7 +194,7 @@ class SignalStore:
         list(scene_looks(call.others, call.recipe.bands, call.recipe.classes, call.recipe.mask_dilate_m))  # names them
         _name_parcels_outside(call)
         day = pd.Timestamp.today().normalize() if seen is None else schema.day(seen)
-        targets = self._targets(call, day, threads or os.cpu_count() or 1)
+        targets = self._targets(call, day, threads or cores())
         left = len(call.usable)
 
         def tick() -> None:
@@ -195,7 +203,9 @@ class SignalStore:
             if progress is not None:
                 progress(len(call.usable) + len(call.others) - max(left, 0), len(call.usable) + len(call.others))
 
-        filler = Filler(self.folder, call.shelf, call.ground, call.recipe, threads, tick)
+        filler = Filler(
+            self.folder, call.shelf, call.ground, call.recipe, {"threads": threads, "scheduler": scheduler}, tick
+        )
         stored = _without_damage(call, rebuilt, lambda: [t for t in targets if not filler.gaps(t, lending=True)])
         for _ in range(len(call.usable) - len(targets) + len(stored)):
             tick()
@@ -232,7 +242,7 @@ class _Call(NamedTuple):
     """What one call is about."""
 
     recipe: Recipe
-    ground: Ground
+    ground: Parcels
     shelf: Shelf
     usable: list[Scene]
     others: list[Scene]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -17,18 +13,17 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_forecast import schema
-from rs_forecast.errors import OutputError, RsForecastError, SchemaError
-from rs_forecast.signals import geometry_hashes
+from rs_forecast.errors import SchemaError
+from rs_forecast.ground import geometry_hashes
 from rs_forecast.store.parts import Part
-from rs_forecast.workspace import read_json, sha256_text, write_atomic
 
 Rows = NDArray[np.int64]
 
 
-class Ground:
+class Parcels:
     """The parcels of one call, sorted by id. An *outline* is a distinct geometry, numbered from 0."""
 
-    def __init__(self, parcels: gpd.GeoDataFrame, memory: Path) -> None:
+    def __init__(self, parcels: gpd.GeoDataFrame) -> None:
         if schema.PARCEL not in parcels.columns or parcels.crs is None:
             schema.check_parcels(parcels)  # raises, and says what is wrong
         ids = pd.Index(parcels[schema.PARCEL])
@@ -37,7 +32,7 @@ class Ground:
         if self.ids.hasnans or not self.ids.is_unique:
             raise SchemaError("two parcels have one id, or one has none; read them with read_parcels")
         self._parcels, self._order = parcels, order
-        hashes = pd.Index(_remembered_hashes(parcels, memory), dtype="str")[order]
+        hashes = pd.Index(geometry_hashes(parcels), dtype="str")[order]
         codes, self.hashes = pd.factorize(hashes)
         self.hash_of = codes.astype(np.int32)
         self.outline_of, self.outlines = self._told_apart(hashes)
@@ -119,13 +114,11 @@ class Ground:
 
 
 def _hash_numbers(names: list[str]) -> NDArray[np.int64] | None:
-    """Return twelve hex digits each as a number; None if some name is another text."""
+    """Return sixteen hex digits each as a number; None if some name is another text."""
     text = "".join(names)
-    if len(text) != 12 * len(names) or any(len(name) != 12 for name in names[:100]) or "/" in text:
+    if len(text) != 16 * len(names) or any(len(name) != 16 for name in names[:100]) or "/" in text:
         return None
-    wide = np.zeros((len(names), 8), np.uint8)
-    wide[:, 2:] = np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 6)
-    return wide.view(">u8").ravel().astype(np.int64)
+    return np.frombuffer(bytes.fromhex(text), ">i8").astype(np.int64)
 
 
 def _footprint(grid: GeoBox, crs: Any) -> Any:
@@ -139,35 +132,3 @@ def _footprint(grid: GeoBox, crs: Any) -> Any:
         return None
     shapely.prepare(laid)
     return laid
-
-
-def _remembered_hashes(parcels: gpd.GeoDataFrame, memory: Path) -> list[str]:
-    """Return :func:`geometry_hashes`, kept for the parcels of the last call: a million take seconds."""
-    fingerprint = _fingerprint(parcels)
-    known: dict[str, Any] = {}
-    if memory.exists():
-        with contextlib.suppress(RsForecastError):
-            known = read_json(memory)
-    text = str(known.get("hashes", ""))
-    if known.get("geometry") == fingerprint and known.get("sha256") == sha256_text(text):
-        found = text.split()
-        if found[:3] == geometry_hashes(parcels.iloc[:3]):  # and the way they are made is still the same
-            return found
-    hashes = geometry_hashes(parcels)
-    text = " ".join(hashes)
-    with contextlib.suppress(OutputError):  # a reader that may not write goes without
-        write_atomic(memory, json.dumps({"geometry": fingerprint, "sha256": sha256_text(text), "hashes": text}))
-    return hashes
-
-
-def _fingerprint(parcels: gpd.GeoDataFrame) -> str:
-    """Return a hash of all geometries and the CRS."""
-    shapes = np.asarray(parcels.geometry.array)
-    plain = (shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON) & ~shapely.has_z(shapes)
-    plain &= shapely.get_num_interior_rings(shapes) == 0
-    digest = hashlib.sha256(parcels.crs.to_wkt().encode())
-    digest.update(plain.tobytes())
-    digest.update(shapely.get_num_coordinates(shapes).tobytes())
-    digest.update(np.ascontiguousarray(shapely.get_coordinates(shapes)))
-    digest.update(b"".join(shapely.to_wkb(shapes[~plain], byte_order=1)))
-    return digest.hexdigest()
