@@ -44,7 +44,7 @@ NOISE = 0.009
 
 PITCH = 422.0
 """From one group of fields to the next [m]."""
-COLUMNS, ROWS, TAKEN = 5, 4, 15
+ACROSS, DOWN, TAKEN = 5, 4, 15
 """Fields in a group, and how many of them are parcels."""
 CANAL = 2.0
 """Between a group and its border [m]."""
@@ -200,18 +200,17 @@ def make_parcels(count: int, *, size: int = SIZE, seed: int = SEED) -> gpd.GeoDa
     ValueError
         The tile has no room for so many.
     """
-    across = int(size * 10 // PITCH)
-    needed, room = -(-count // TAKEN), across**2
-    if not 0 < needed <= room:
-        raise ValueError(f"{count} parcels: a tile of {size} pixels holds 1 to {room * TAKEN}")
+    across, needed = int(size * 10 // PITCH), -(-count // TAKEN)
+    if not 0 < count <= most_parcels(size):
+        raise ValueError(f"{count} parcels: a tile of {size} pixels holds 1 to {most_parcels(size)}")
     rng = np.random.default_rng([seed, 4, count])
-    group = np.sort(rng.choice(room, needed, replace=False))
+    group = np.sort(rng.choice(across**2, needed, replace=False))
     rings, corners = _rings(group, across, size * 10.0, rng)
     area = shapely.area(shapely.polygons(_closed(rings))) / 1e4
     # of each group's fields take fifteen, those of a fitting size first, then by lot
     unfit = (area < AREA[0]) | (area > AREA[1])
     order = np.argsort((rng.random(area.shape) + 2 * unfit).reshape(needed, -1), axis=1)[:, :TAKEN]
-    chosen = (order + np.arange(needed)[:, None] * COLUMNS * ROWS).ravel()
+    chosen = (order + np.arange(needed)[:, None] * ACROSS * DOWN).ravel()
     chosen = np.sort(chosen[~unfit[chosen]][:count])
     if len(chosen) < count:
         raise ValueError(f"only {len(chosen)} of {count} parcels are of {AREA[0]}-{AREA[1]} ha; take another seed")
@@ -221,6 +220,11 @@ def make_parcels(count: int, *, size: int = SIZE, seed: int = SEED) -> gpd.GeoDa
     geometry = shapely.transform(geometry, lambda points: points * [1, -1] + [WEST, NORTH])
     names = np.char.add("p", np.char.zfill(np.arange(count).astype(str), 7))
     return gpd.GeoDataFrame({"parcel_id": names}, geometry=geometry, crs=CRS)
+
+
+def most_parcels(size: int) -> int:
+    """Return how many parcels a tile of ``size`` pixels has room for."""
+    return int(size * 10 // PITCH) ** 2 * TAKEN
 
 
 def _closed(rings: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -235,7 +239,7 @@ def _rings(
     A field has its four corners; its left and right side may have a bend each, which the neighbour shares.
     """
     origin = np.column_stack([group % across, group // across]) * PITCH + (width - across * PITCH) / 2
-    x, y = (CANAL + (PITCH - 2 * CANAL) * _cuts(rng, len(group), n) for n in (COLUMNS, ROWS))
+    x, y = (CANAL + (PITCH - 2 * CANAL) * _cuts(rng, len(group), n) for n in (ACROSS, DOWN))
     grid = np.stack(np.broadcast_arrays(x[:, None, :], y[:, :, None]), axis=-1).copy()
     grid[:, 1:-1, 1:-1] += rng.uniform(-6, 6, grid[:, 1:-1, 1:-1].shape)
     bend = (grid[:, :-1] + grid[:, 1:]) / 2
