@@ -13,6 +13,13 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 DEMO_DIR ?= demo
 
+# What `make bench` runs: which program, pixels along a side of the tile, parcels, runs of each entry, where tiles are kept.
+BENCH ?= *
+SIZE ?= 10980
+PARCELS ?= 100000
+REPEATS ?= 3
+BENCH_DATA ?= benchmarks/data
+
 # Debian packages that test-full uses where it may install them. None is needed so far.
 SYSTEM_PACKAGES :=
 
@@ -56,10 +63,11 @@ format: setup-dev ## put the code in order: ruff's formatter and its safe fixes
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: setup-dev ## run the programs in benchmarks/
-	@shopt -s nullglob; programs=(benchmarks/bench_*.py); \
-	if (( $${#programs[@]} == 0 )); then echo 'benchmarks/ holds no bench_*.py yet'; exit 1; fi; \
-	for program in "$${programs[@]}"; do echo "$$program"; $(BIN)/python "$$program"; done
+bench: setup-dev ## benchmarks beside the peers (BENCH=signals one of them; SIZE, PARCELS, REPEATS; README in benchmarks/)
+	@shopt -s nullglob; programs=(benchmarks/bench_$(BENCH).py); \
+	if (( $${#programs[@]} == 0 )); then echo 'benchmarks/ holds no bench_$(BENCH).py'; exit 1; fi; \
+	for program in "$${programs[@]}"; do echo "$$program"; \
+		$(BIN)/python "$$program" --size $(SIZE) --parcels $(PARCELS) --repeats $(REPEATS) --data $(BENCH_DATA); done
 
 .PHONY: lock
 lock: need-python ## resolve the newest versions pyproject.toml allows; rewrites the lock files
