@@ -15,7 +15,8 @@ from shapes import COLS, CRS, GRID, NORTH, PIXEL, ROWS, WEST, batch, seeds, tabl
 
 from rs_forecast.errors import SchemaError
 from rs_forecast.grid import output_geobox
-from rs_forecast.kernels.coverage import coverage_table, pixel_owner
+from rs_forecast.kernels.burn import pixel_owner
+from rs_forecast.kernels.coverage import coverage_table
 
 
 def cells(shape=(ROWS, COLS)):

@@ -20,7 +20,8 @@ from rs_forecast.cli import app
 from rs_forecast.config import load_config
 from rs_forecast.errors import BusyError, NoDataError, OutputError, SchemaError
 from rs_forecast.inputs import read_inputs
-from rs_forecast.kernels.coverage import coverage_table, pixel_owner
+from rs_forecast.kernels.burn import pixel_owner
+from rs_forecast.kernels.coverage import coverage_table
 from rs_forecast.model import RiskModel
 from rs_forecast.simulate import simulate
 from rs_forecast.workspace import Workspace, sha256_file

@@ -94,24 +94,6 @@ def coverage_table(parcels: gpd.GeoDataFrame | gpd.GeoSeries, geobox: GeoBox) ->
     )
 
 
-def pixel_owner(table: CoverageTable) -> NDArray[np.int32]:
-    """Return the row number of the parcel that owns each pixel, (y, x), -1 where none does.
-
-    A pixel belongs to the parcel that covers most of it (the first row of equals), if all parcels together cover at
-    least half of it.
-    """
-    owner = np.full(table.shape, -1, np.int32)
-    flat = table.row.astype(np.int64) * table.shape[1] + table.col
-    total = np.bincount(flat, table.weight, minlength=owner.size)
-    order = np.lexsort((table.parcel, -table.weight, flat))
-    first = np.ones(len(order), bool)
-    first[1:] = flat[order][1:] != flat[order][:-1]
-    best = order[first]
-    best = best[total[flat[best]] >= 0.5]
-    owner.ravel()[flat[best]] = table.parcel[best]
-    return owner
-
-
 def _refuse_bad(geometry: NDArray[Any]) -> None:
     kind = shapely.get_type_id(geometry)
     bad = ~np.isin(kind, (3, 6)) | ~shapely.is_valid(geometry)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 
 from rs_forecast import schema
 from rs_forecast.catalog import Pest
@@ -15,12 +16,13 @@ from rs_forecast.errors import ConfigError, NoDataError, OutputError, SchemaErro
 from rs_forecast.grid import output_geobox
 from rs_forecast.maps.classes import check_classes, check_limits
 from rs_forecast.maps.layer import RiskLayer, split_layers
-from rs_forecast.maps.rasters import OwnedGrid, check_size, own_grid, write_classes, write_probability
+from rs_forecast.maps.rasters import check_size, write_rasters
 from rs_forecast.maps.styles import write_styles
 from rs_forecast.maps.vectors import find_transformer, geometry_texts, write_geojson
 from rs_forecast.risk import CLASS_LIMITS
 from rs_forecast.workspace import atomic_folder, unwritable
 
+_LAYERS_AT_ONCE = 4
 _OURS = re.compile(r"\w[\w-]*_h\d+(_probability|_class)?\.(tif|tif\.aux\.xml|qml|qmd|geojson)")
 
 
@@ -116,25 +118,26 @@ def write_products(
     geometries = geometry_texts(parcels.geometry)
     written: list[Path] = []
     try:
-        for layer, grid in _with_grids(layers, parcels, geobox):
-            written.append(write_probability(layer, grid, Path(folder)))
-            written += write_classes(layer, grid, Path(folder))
-            written.append(write_geojson(layer, geometries, Path(folder)))
-            written += write_styles(layer, Path(folder))
+        for group in _groups(layers):
+            written += write_rasters(group, parcels.iloc[group[0].parcel], geobox, Path(folder))
+            for layer in group:
+                written.append(write_geojson(layer, geometries, Path(folder)))
+                written += write_styles(layer, Path(folder))
     except OSError as err:
         raise unwritable(Path(folder), err) from err
     return written
 
 
-def _with_grids(
-    layers: Iterable[RiskLayer], parcels: gpd.GeoDataFrame, geobox: Any
-) -> Iterator[tuple[RiskLayer, OwnedGrid]]:
-    """Pair each layer with the owners of its pixels, found anew only where the parcels are others."""
-    last, grid = b"", None
+def _groups(layers: Iterable[RiskLayer]) -> Iterator[list[RiskLayer]]:
+    """Part layers in groups of the same parcels, whose pixels have the same owners; a few each, for the memory."""
+    group: list[RiskLayer] = []
     for layer in layers:
-        if grid is None or layer.parcel.tobytes() != last:
-            last, grid = layer.parcel.tobytes(), own_grid(parcels.iloc[layer.parcel], geobox)
-        yield layer, grid
+        if group and (len(group) == _LAYERS_AT_ONCE or not np.array_equal(layer.parcel, group[0].parcel)):
+            yield group
+            group = []
+        group.append(layer)
+    if group:
+        yield group
 
 
 def _check(risk: gpd.GeoDataFrame, limits: Sequence[float]) -> None:
