@@ -15,14 +15,21 @@ _PIXEL = 2**20
 halves are one, whatever the last digits of the coordinates."""
 
 
-def pixel_owner(table: CoverageTable) -> NDArray[np.int32]:
+def pixel_owner(table: CoverageTable, scratch: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
     """Return the row number of the parcel that owns each pixel, (y, x), -1 where none does.
 
     A pixel belongs to the parcel that covers most of it (the first row of equals), if all parcels together cover at
-    least half of it. Shares that differ by less than a millionth of a pixel are equal.
+    least half of it. Shares are told apart to a millionth of a pixel.
+
+    Parameters
+    ----------
+    table
+        Shares of pixels under parcels.
+    scratch
+        Zeros, (2, y, x), and zeros again when the call is over: for many tables of one shape.
     """
     owner = np.full(table.shape, -1, np.int32)
-    total, most = np.zeros((2, *table.shape), np.int32)
+    total, most = np.zeros((2, *table.shape), np.int32) if scratch is None else scratch
     _claim(table.parcel, table.row, table.col, table.weight, _PIXEL, owner, total, most)
     return owner
 
@@ -44,7 +51,7 @@ def spread(owner: NDArray[np.int32], table: NDArray[Any]) -> NDArray[Any]:
 
 @jit
 def _claim(parcel, row, col, weight, pixel, owner, total, most):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Two passes over the entries, which come in order of their parcels, and none over the pixels."""
+    """Three passes over the entries, which come in order of their parcels, and none over the pixels."""
     for k in range(len(parcel)):
         share = np.int32(np.rint(weight[k] * pixel))
         r, c = row[k], col[k]
@@ -55,6 +62,8 @@ def _claim(parcel, row, col, weight, pixel, owner, total, most):  # type: ignore
     for k in range(len(parcel)):
         if total[row[k], col[k]] < pixel // 2:
             owner[row[k], col[k]] = -1
+    for k in range(len(parcel)):
+        total[row[k], col[k]] = most[row[k], col[k]] = 0
 
 
 @jit

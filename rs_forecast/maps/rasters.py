@@ -26,7 +26,7 @@ from rs_forecast.errors import ConfigError
 from rs_forecast.kernels.burn import pixel_owner, spread
 from rs_forecast.kernels.coverage import coverage_table
 from rs_forecast.kernels.pyramid import halve_mean, halve_mode
-from rs_forecast.maps.classes import CLASS_NODATA, CLASSES, PROBABILITY_NODATA
+from rs_forecast.maps.classes import CLASS_NODATA, CLASSES, PROBABILITY_NODATA, class_codes
 from rs_forecast.maps.cog import BLOCK, CogWriter, Look
 from rs_forecast.maps.layer import RiskLayer
 
@@ -58,6 +58,7 @@ def own_windows(
     """
     geometry = parcels.geometry
     boxes = _pixel_boxes(geometry, geobox)
+    scratch = np.zeros((2, rows, cols), np.int32)
     for row in range(0, geobox.shape[0], rows):
         band = np.flatnonzero((boxes[:, 0] < row + rows) & (boxes[:, 1] > row))
         for col in range(0, geobox.shape[1], cols):
@@ -65,7 +66,7 @@ def own_windows(
             shape = min(rows, geobox.shape[0] - row), min(cols, geobox.shape[1] - col)
             part = GeoBox(shape, geobox.affine @ Affine.translation(col, row), geobox.crs)
             if len(here):
-                owner = pixel_owner(coverage_table(geometry.iloc[here], part))
+                owner = pixel_owner(coverage_table(geometry.iloc[here], part), scratch[:, : shape[0], : shape[1]])
             else:
                 owner = np.full(part.shape, -1, np.int32)
             yield Window(row=row, col=col, parcels=here, owner=owner)
@@ -182,8 +183,7 @@ def _probabilities(layer: RiskLayer) -> NDArray[np.float32]:
 
 def _codes(layer: RiskLayer) -> NDArray[np.uint8]:
     """Nodata, and after it the class code of each parcel."""
-    codes = layer.table["risk_class"].map({name: c.code for name, c in CLASSES.items()}).to_numpy("uint8")
-    return np.concatenate([np.array([CLASS_NODATA], np.uint8), codes])
+    return np.concatenate([np.array([CLASS_NODATA], np.uint8), class_codes(layer.table["risk_class"])])
 
 
 def _probability_cog(layer: RiskLayer, geobox: GeoBox, folder: Path) -> CogWriter:
