@@ -134,6 +134,16 @@ def test_new_inputs_replace_the_week_and_the_older_one_is_kept(copy: Path) -> No
     assert {p.name: p.read_bytes() for p in kept.iterdir()} == old
 
 
+def test_geoparquet_in_place_of_geojson_is_another_publication(copy: Path) -> None:
+    run(copy)
+    edit(copy, "[output]\n", "[output]\ngeojson = false\ngeoparquet = true\n")
+    report = run(copy)
+    assert (report.status, report.kept) == (publish.PUBLISHED, "2026-W01.r1")
+    found = {path.suffix for path in Path(report.folder).iterdir()}
+    assert ".parquet" in found
+    assert ".geojson" not in found
+
+
 def test_a_damaged_publication_is_made_anew(copy: Path) -> None:
     first = Path(run(copy).folder)
     victim = first / "brown_planthopper_h1.geojson"

@@ -21,6 +21,8 @@ type Codes = tuple[NDArray[np.uint64], NDArray[np.int64]]
 
 _SHORTEST, _LONGEST = 3, 258
 """Bytes of a match."""
+_FARTHEST = 2**15
+"""Bytes that a match may reach back."""
 _HEADER = b"\x78\x01"
 
 
@@ -33,7 +35,7 @@ def compress_block(block: NDArray[Any]) -> bytes:
     raw = block.view(np.uint8).ravel()
     items = block.view(f"u{block.itemsize}").ravel()
     words = np.empty(len(raw) * 9 // 32 + 4, "<u4")  # no code is longer than 9 bits a byte
-    width = block.shape[1]
+    width = block.shape[1] if block.shape[1] * block.itemsize <= _FARTHEST else 1
     backs = (1, width, max(width - 1, 1))
     match = _match_codes(tuple(back * block.itemsize for back in backs))
     end = _encode(items, raw, np.array(backs), words, *_literal_codes(), *match)
@@ -53,7 +55,7 @@ def _literal_codes() -> Codes:
     return np.array([_reversed_bits(*pair) for pair in pairs], np.uint64), np.array(counts)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def _match_codes(backs: tuple[int, ...]) -> Codes:
     """Codes of a match of each length up to 258 bytes, at each of the distances ``backs`` [bytes]."""
     pairs = [[_match_code(length, back) for length in range(_LONGEST + 1)] for back in backs]

@@ -30,7 +30,12 @@ def _halved(block: NDArray[Any], nodata: float, kernel: Any) -> NDArray[Any]:
 def _mean(block, nodata, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     for r in range(out.shape[0]):
         for c in range(out.shape[1]):
-            a, b, d, e = block[2 * r, 2 * c], block[2 * r, 2 * c + 1], block[2 * r + 1, 2 * c], block[2 * r + 1, 2 * c + 1]
+            a, b, d, e = (
+                block[2 * r, 2 * c],
+                block[2 * r, 2 * c + 1],
+                block[2 * r + 1, 2 * c],
+                block[2 * r + 1, 2 * c + 1],
+            )
             if a == b and a == d and a == e:
                 out[r, c] = a
                 continue
@@ -46,7 +51,12 @@ def _mean(block, nodata, out):  # type: ignore[no-untyped-def]  # pragma: no cov
 def _mode(block, nodata, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     for r in range(out.shape[0]):
         for c in range(out.shape[1]):
-            a, b, d, e = block[2 * r, 2 * c], block[2 * r, 2 * c + 1], block[2 * r + 1, 2 * c], block[2 * r + 1, 2 * c + 1]
+            a, b, d, e = (
+                block[2 * r, 2 * c],
+                block[2 * r, 2 * c + 1],
+                block[2 * r + 1, 2 * c],
+                block[2 * r + 1, 2 * c + 1],
+            )
             if a == b and a == d and a == e:
                 out[r, c] = a
                 continue

@@ -114,7 +114,7 @@ class CogWriter:
         self._geobox, self._look, self._halve = geobox, look, halve
         self._nodata = np.dtype(look.dtype).type(look.nodata)
         # this block is met a thousand times where fields lie far apart, and so may cost a little more
-        self._blank = deflate.zlib_compress(np.full((BLOCK, BLOCK), self._nodata), 9)
+        self._blank = bytes(deflate.zlib_compress(np.full((BLOCK, BLOCK), self._nodata), 9))
         self._open = contextlib.ExitStack()
         self._levels: list[_Level] = []
         with contextlib.ExitStack() as undo:
@@ -183,7 +183,7 @@ class CogWriter:
         return self.path
 
 
-def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+def level_shapes(shape: Sequence[int]) -> list[tuple[int, int]]:
     """Return rows and columns of a raster and its overviews, each half of the last, down to one block."""
     shapes = [(int(shape[0]), int(shape[1]))]
     while max(shapes[-1]) > BLOCK:

@@ -49,9 +49,7 @@ class Window:
     """Place of the owner in ``parcels``, (y, x); -1 where parcels cover less than half of the pixel."""
 
 
-def own_windows(
-    parcels: gpd.GeoDataFrame, geobox: GeoBox, rows: int = BLOCK, cols: int = WINDOW
-) -> Iterator[Window]:
+def own_windows(parcels: gpd.GeoDataFrame, geobox: GeoBox, rows: int = BLOCK, cols: int = WINDOW) -> Iterator[Window]:
     """Yield the owners of all pixels of ``geobox``, row of windows by row of windows.
 
     The owners are those of the whole grid, whatever the size of a window.
@@ -74,10 +72,10 @@ def own_windows(
 
 def _pixel_boxes(geometry: gpd.GeoSeries, geobox: GeoBox) -> NDArray[np.float64]:
     """Rows and columns (first, past the last) around each parcel, a pixel wider than need be; NaN off every grid."""
-    bounds = geometry.to_crs(geobox.crs.to_wkt()).bounds.to_numpy()
+    bounds = geometry.to_crs(None if geobox.crs is None else geobox.crs.to_wkt()).bounds.to_numpy()
     affine = geobox.affine
     x, y = (bounds[:, [0, 2]] - affine.c) / affine.a, (bounds[:, [3, 1]] - affine.f) / affine.e
-    boxes = np.column_stack([y, x]) + [-1, 1, -1, 1]
+    boxes: NDArray[np.float64] = np.column_stack([y, x]) + np.array([-1, 1, -1, 1])
     boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
     return boxes
 
@@ -118,13 +116,14 @@ def write_rasters(
     """
     tables = [table for layer in layers for table in (_probabilities(layer), _codes(layer))]
     with contextlib.ExitStack() as stack:
-        cogs: list[CogWriter] = []
-        for layer in layers:
-            for make in (_probability_cog, _class_cog):
-                cogs.append(stack.enter_context(contextlib.closing(make(layer, geobox, folder))))
+        cogs = [
+            stack.enter_context(contextlib.closing(make(layer, geobox, folder)))
+            for layer in layers
+            for make in (_probability_cog, _class_cog)
+        ]
         pool = stack.enter_context(ThreadPoolExecutor(threads or os.cpu_count()))
         _burn(cogs, tables, own_windows(parcels, geobox, cols=window), pool, geobox.shape[1])
-        written = [cog.finish() for cog in cogs]
+        written = _finish(cogs)
     return written + [_write_sidecar(layer, folder) for layer in layers]
 
 
@@ -146,6 +145,16 @@ def _burn(
             before = []
             for cog in cogs:
                 cog.end_row(pool.map)
+
+
+def _finish(cogs: Sequence[CogWriter]) -> list[Path]:
+    """Write all of them or none."""
+    try:
+        return [cog.finish() for cog in cogs]
+    except BaseException:
+        for cog in cogs:
+            cog.path.unlink(missing_ok=True)
+        raise
 
 
 def _encode(
