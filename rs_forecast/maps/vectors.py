@@ -151,18 +151,18 @@ def _geometry_texts(polygons: NDArray[Any]) -> list[str]:
     rings, part_of = shapely.get_rings(parts, return_index=True)
     points, ring_of = shapely.get_coordinates(rings, return_index=True)
     point_texts = [f"[{x!r}, {y!r}]" for x, y in points.tolist()]
-    part_texts = _joined(_joined(point_texts, ring_of, len(rings)), part_of, len(parts))
-    texts = [f'{{"type": "Polygon", "coordinates": {text}}}' for text in part_texts]
-    if len(parts) == len(polygons) and (shapely.get_type_id(polygons) == _POLYGON).all():
-        return texts
-    many = _joined(part_texts, polygon_of, len(polygons))
-    first = np.searchsorted(polygon_of, np.arange(len(polygons)))
+    ring_texts = _joined(point_texts, ring_of, len(rings))
+    part_texts = _joined(ring_texts, part_of, len(parts))
+    texts = _joined(part_texts, polygon_of, len(polygons))
+    single, empty = shapely.get_type_id(polygons) == _POLYGON, shapely.is_empty(polygons)
     return [
-        "null" if empty else texts[at] if single else f'{{"type": "MultiPolygon", "coordinates": {text}}}'
-        for text, at, single, empty in zip(
-            many, first, shapely.get_type_id(polygons) == _POLYGON, shapely.is_empty(polygons), strict=True
-        )
+        "null" if nothing else _geometry_text("Polygon", text[1:-1]) if one else _geometry_text("MultiPolygon", text)
+        for text, one, nothing in zip(texts, single, empty, strict=True)
     ]
+
+
+def _geometry_text(kind: str, coordinates: str) -> str:
+    return f'{{"type": "{kind}", "coordinates": {coordinates}}}'
 
 
 def _joined(texts: Sequence[str], owner: NDArray[np.int64], count: int) -> list[str]:
