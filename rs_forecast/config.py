@@ -162,6 +162,8 @@ class OutputConfig(_Part):
     dir: ConfigPath = Path("outputs")
     crs: str | int | None = None
     resolution: Annotated[float, Field(gt=0, le=1000)] = 10.0
+    geojson: bool = True
+    geoparquet: bool = False
 
 
 class RunConfig(_Part):

@@ -117,6 +117,8 @@ def publish(
             synthetic=inputs.synthetic,
             notes=tuple(degraded),
             pests=config.all_pests,
+            geojson=config.output.geojson,
+            geoparquet=config.output.geoparquet,
         )
         names = sorted(path.name for path in written)
         products = {name: sha256_file(stage / name) for name in names}
@@ -176,6 +178,7 @@ def _digest(config: Config, risk: gpd.GeoDataFrame, live: gpd.GeoDataFrame, degr
     shapes = risk.geometry.to_wkb().to_numpy()
     settings = [
         config.forecast.class_limits, config.output.crs, config.output.resolution, str(risk.crs), list(degraded),
+        config.output.geojson, config.output.geoparquet,
         [asdict(config.all_pests[name]) for name in config.forecast.pests], importlib.metadata.version("rs-forecast"),
     ]  # fmt: skip
     parts = [*(t.hex() for t in tables), b"".join(shapes).hex(), json.dumps(settings, default=str)]

@@ -47,6 +47,7 @@ def test_defaults_are_those_of_the_contract(load, tmp_path):
     assert config.output.dir == tmp_path / "outputs"
     assert config.output.crs is None
     assert config.output.resolution == 10.0
+    assert (config.output.geojson, config.output.geoparquet) == (True, False)
     assert config.surveys.delay_days == 7
     assert config.imagery.source == "none"
     assert config.imagery.mask_classes == SCL_MASKED

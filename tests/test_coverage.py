@@ -15,7 +15,7 @@ from shapes import COLS, CRS, GRID, NORTH, PIXEL, ROWS, WEST, batch, seeds, tabl
 
 from rs_forecast.errors import SchemaError
 from rs_forecast.grid import output_geobox
-from rs_forecast.kernels.coverage import coverage_table, pixel_owner
+from rs_forecast.kernels.coverage import coverage_table
 
 
 def cells(shape=(ROWS, COLS)):
@@ -245,42 +245,6 @@ def test_a_missing_crs_is_refused():
         coverage_table(parcels.set_crs(None, allow_override=True), GRID)
     with pytest.raises(SchemaError, match="CRS"):
         coverage_table(parcels, GeoBox((ROWS, COLS), GRID.affine, None))
-
-
-def owner_by_rule(shares):
-    """For each pixel the parcel of the greatest share, the first of equals, where the shares add up to a half."""
-    out = np.full(shares.shape[1:], -1)
-    for row in range(out.shape[0]):
-        for col in range(out.shape[1]):
-            here = [float(share) for share in shares[:, row, col]]
-            if max(here) > 0 and sum(here) >= 0.5:
-                out[row, col] = here.index(max(here))
-    return out
-
-
-@settings(max_examples=50)
-@given(seed=seeds)
-def test_property_pixel_owner_follows_the_plain_rule(seed):
-    shapes = batch(seed, count=6)
-    table = coverage_table(table_of(*map(to_metres, shapes)), GRID)
-    owner = pixel_owner(table)
-    assert owner.dtype == np.int32
-    assert owner.shape == (ROWS, COLS)
-    np.testing.assert_array_equal(owner, owner_by_rule(np.array([dense(table, i) for i in range(len(shapes))])))
-
-
-def test_pixel_owner_of_ties_halves_and_small_parcels():
-    shapes = [
-        shapely.box(0, 0, 0.5, 1),  # half of a pixel, and the other half to the next: the first row of equals
-        shapely.box(0.5, 0, 1, 1),
-        shapely.box(2, 0, 2.5, 1),  # half of a pixel alone is enough
-        shapely.box(3, 0, 3.4, 1),  # less than half is not
-        shapely.box(4, 0, 4.3, 1),  # two that are less than half each, and more together: the larger
-        shapely.box(4.3, 0, 4.7, 1),
-    ]
-    owner = pixel_owner(coverage_table(table_of(*map(to_metres, shapes)), GRID))
-    assert owner[0, :6].tolist() == [0, -1, 2, -1, 5, -1]
-    assert (owner[1:] == -1).all()
 
 
 @pytest.mark.parametrize("name", ["1_vietnam_areas.gpkg", "4_cambodia_areas.gpkg"])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rs_forecast.catalog import Pest
 from rs_forecast.errors import ConfigError, SchemaError
-from rs_forecast.maps.classes import CLASSES, check_classes, check_limits, legend, published
+from rs_forecast.maps.classes import CLASSES, check_classes, check_limits, class_codes, legend, published
 from rs_forecast.maps.styles import probability_steps
 from rs_forecast.risk import CLASS_LIMITS, risk_classes
 from rs_forecast.schema import NOT_ASSESSABLE, RISK_CLASSES
@@ -142,3 +142,11 @@ def test_every_pair_of_classes_differs_for_every_reader(vision):
 def test_a_copy_in_black_and_white_keeps_five_greys():
     lightness = sorted(lab(row.colour)[0] for row in CLASSES.values())
     assert min(np.diff(lightness)) > 12
+
+
+def test_codes_of_class_names():
+    names = pd.Series(["very_high", "low", "not_assessable", "low", "moderate", "high", "nonsense", None], dtype="str")
+    codes = class_codes(names)
+    assert codes.dtype == np.uint8
+    assert codes.tolist() == [3, 0, 254, 0, 1, 2, 255, 255]
+    assert class_codes(names[:0]).tolist() == []

@@ -10,7 +10,7 @@ from maps_risk import fields, risk_table
 
 from rs_forecast.catalog import Pest
 from rs_forecast.errors import ConfigError, NoDataError, OutputError, SchemaError
-from rs_forecast.maps import products, write_products, write_risk_map
+from rs_forecast.maps import products, rasters, write_products, write_risk_map
 
 BLAST = Pest(name="leaf_blast", crop="rice", event="incidence > 5", unit="%", doc="")
 KINDS = (".geojson", ".qml", "_class.qml", "_class.tif", "_class.tif.aux.xml", "_probability.qml", "_probability.tif")
@@ -137,10 +137,32 @@ def test_layers_share_one_grid_even_where_their_parcels_differ(tmp_path):
 
 def test_the_owner_of_pixels_is_found_once_for_equal_parcels(tmp_path, monkeypatch):
     calls = []
-    real = products.own_grid
-    monkeypatch.setattr(products, "own_grid", lambda *args: calls.append(1) or real(*args))
+    real = rasters.own_windows
+    monkeypatch.setattr(rasters, "own_windows", lambda *args, **kw: calls.append(1) or real(*args, **kw))
     write_risk_map(risk_table(fields(12), weeks=(1, 2, 3)), tmp_path / "map")
     assert len(calls) == 1
+
+
+def test_many_layers_are_written_a_few_at_a_time(tmp_path, monkeypatch):
+    """The files of open rasters and their rows of blocks are bounded, and the bytes are the same."""
+    risk = risk_table(fields(12), weeks=(1, 2, 3, 4, 5))
+    together = []
+    real = products.write_rasters
+    monkeypatch.setattr(products, "write_rasters", lambda g, *args: together.append(len(g)) or real(g, *args))
+    write_risk_map(risk, tmp_path / "map")
+    assert together == [4, 1]
+    one = write_risk_map(risk[risk["horizon_weeks"] == 5], tmp_path / "one")
+    assert {path.name: hashes(tmp_path / "map")[path.name] for path in one} == hashes(tmp_path / "one")
+
+
+@pytest.mark.parametrize(("geojson", "geoparquet"), [(False, False), (False, True), (True, True)])
+def test_files_of_parcels_are_written_as_asked(tmp_path, risk, geojson, geoparquet):
+    written = write_risk_map(risk, tmp_path / "map", geojson=geojson, geoparquet=geoparquet)
+    found = {path.name.removeprefix("brown_planthopper_h1") for path in written}
+    assert (".geojson" in found, ".parquet" in found, ".qml" in found) == (geojson, geoparquet, geojson or geoparquet)
+    assert {path.name for path in written} == {path.name for path in (tmp_path / "map").iterdir()}
+    write_risk_map(risk, tmp_path / "map")  # and are known as a map's own when the next one comes
+    assert len(hashes(tmp_path / "map")) == len(KINDS)
 
 
 def test_an_empty_table_is_refused(tmp_path, risk):

@@ -8,7 +8,15 @@ from exactextract import exact_extract
 from maps_risk import fields, risk_table
 from pyproj import Transformer
 
-from rs_forecast.maps import write_risk_map
+from rs_forecast.errors import OutputError
+from rs_forecast.grid import output_geobox
+from rs_forecast.kernels.burn import pixel_owner
+from rs_forecast.kernels.coverage import coverage_table
+from rs_forecast.maps import write_products, write_risk_map
+from rs_forecast.maps.classes import CLASSES
+from rs_forecast.maps.cog import BLOCK, CogWriter
+from rs_forecast.maps.layer import split_layers
+from rs_forecast.maps.rasters import write_rasters
 
 STEM = "brown_planthopper_h1"
 NODATA = -9999.0
@@ -220,3 +228,81 @@ def test_synthetic_data_say_so_in_each_raster(tmp_path):
             assert file.descriptions[0].startswith("SYNTHETIC: ")
             assert file.tags()["TIFFTAG_IMAGEDESCRIPTION"].startswith("SYNTHETIC: ")
             assert file.tags()["SYNTHETIC"] == "yes"
+
+
+def scattered(n=40, seed=1):
+    """Fields some 40 blocks apart in all, so that the grid has several windows, blank blocks and overviews."""
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, (20_000, 12_000), (n, 2))
+    sizes = rng.uniform(30, 900, (n, 2))
+    return squares(*np.column_stack([corners, corners + sizes]).tolist())
+
+
+def written_with(tmp_path, **options):
+    parcels = scattered()
+    risk = risk_table(parcels, weeks=(1, 2))
+    layers = list(split_layers(risk, parcels, limits=(0.1, 0.3, 0.6), synthetic=False, notes=(), pests=None))
+    folder = tmp_path / "-".join(f"{name}{value}" for name, value in options.items())
+    folder.mkdir()
+    files = write_rasters(layers, parcels, output_geobox(parcels), folder, **options)
+    assert sorted(files) == sorted(folder.iterdir())
+    return {path.name: path.read_bytes() for path in files}
+
+
+def test_bytes_depend_neither_on_threads_nor_on_windows(tmp_path):
+    first = written_with(tmp_path, threads=1, window=8192)
+    assert len(first) == 6
+    for options in ({"threads": 5, "window": 512}, {"threads": 2, "window": 1536}):
+        assert written_with(tmp_path, **options) == first
+
+
+def test_rasters_of_several_windows_hold_what_the_whole_grid_would(tmp_path):
+    parcels = scattered()
+    risk = risk_table(parcels)
+    write_risk_map(risk, tmp_path / "map")
+    grid = output_geobox(parcels)
+    assert min(grid.shape) > 2 * BLOCK
+    owner = pixel_owner(coverage_table(parcels, grid))
+    codes = risk["risk_class"].map({name: row.code for name, row in CLASSES.items()}).to_numpy("uint8")
+    np.testing.assert_array_equal(read(tmp_path / "map", "class"), np.append(codes, 255)[owner])
+
+
+@pytest.mark.parametrize("room", [0, 3_000, 12_000, 24_000])
+def test_a_full_disk_is_our_error_and_leaves_nothing(tmp_path, room):
+    """No file may grow beyond ``room`` bytes: from the first block that waits to the second of the finished files."""
+    resource = pytest.importorskip("resource")
+    parcels = scattered()
+    risk = risk_table(parcels, weeks=(1, 2))
+    write_risk_map(risk, tmp_path / "map")
+    largest = max(path.stat().st_size for path in (tmp_path / "map").glob("*.tif"))
+    assert largest > 24_000
+    before = {path.name: path.read_bytes() for path in (tmp_path / "map").iterdir()}
+    (tmp_path / "beside").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            write_risk_map(risk, tmp_path / "map")
+        with pytest.raises(OutputError, match="cannot be written"):
+            write_products(risk, tmp_path / "beside")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "map").iterdir()} == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["beside", "map"]
+    assert not list((tmp_path / "beside").glob("*.tif"))
+
+
+def test_a_finished_raster_goes_when_the_next_cannot_be_finished(tmp_path, monkeypatch):
+    real, calls = CogWriter.finish, []
+
+    def fail_at_the_second(self, **options):
+        calls.append(self.path)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return real(self, **options)
+
+    monkeypatch.setattr(CogWriter, "finish", fail_at_the_second)
+    with pytest.raises(OutputError, match="No space left"):
+        write_products(risk_table(fields(5)), tmp_path)
+    assert len(calls) == 2
+    assert list(tmp_path.iterdir()) == []

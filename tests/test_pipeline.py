@@ -21,7 +21,8 @@ from rs_forecast.config import load_config
 from rs_forecast.cube import find_scenes
 from rs_forecast.errors import BusyError, NoDataError, OutputError, SchemaError
 from rs_forecast.inputs import read_inputs
-from rs_forecast.kernels.coverage import coverage_table, pixel_owner
+from rs_forecast.kernels.burn import pixel_owner
+from rs_forecast.kernels.coverage import coverage_table
 from rs_forecast.model import RiskModel
 from rs_forecast.simulate import simulate
 from rs_forecast.sources.scene import Scene
@@ -154,6 +155,16 @@ def test_new_inputs_replace_the_week_and_the_older_one_is_kept(copy: Path) -> No
     assert run(copy).status != publish.UNCHANGED
     kept = copy / "outputs" / "2026-W01.r1"
     assert {p.name: p.read_bytes() for p in kept.iterdir()} == old
+
+
+def test_geoparquet_in_place_of_geojson_is_another_publication(copy: Path) -> None:
+    run(copy)
+    edit(copy, "[output]\n", "[output]\ngeojson = false\ngeoparquet = true\n")
+    report = run(copy)
+    assert (report.status, report.kept) == (publish.PUBLISHED, "2026-W01.r1")
+    found = {path.suffix for path in Path(report.folder).iterdir()}
+    assert ".parquet" in found
+    assert ".geojson" not in found
 
 
 def test_a_damaged_publication_is_made_anew(copy: Path) -> None:

@@ -163,24 +163,6 @@ def coverage_table(
     return cover(place(rings_of(geometry), parcels.crs, geobox), threads=threads)
 
 
-def pixel_owner(table: CoverageTable) -> NDArray[np.int32]:
-    """Return the row number of the parcel that owns each pixel, (y, x), -1 where none does.
-
-    A pixel belongs to the parcel that covers most of it (the first row of equals), if all parcels together cover at
-    least half of it.
-    """
-    owner = np.full(table.shape, -1, np.int32)
-    flat = table.row.astype(np.int64) * table.shape[1] + table.col
-    total = np.bincount(flat, table.weight, minlength=owner.size)
-    order = np.lexsort((table.parcel, -table.weight, flat))
-    first = np.ones(len(order), bool)
-    first[1:] = flat[order][1:] != flat[order][:-1]
-    best = order[first]
-    best = best[total[flat[best]] >= 0.5]
-    owner.ravel()[flat[best]] = table.parcel[best]
-    return owner
-
-
 def refuse_bad(geometry: NDArray[Any], threads: int | None = None) -> None:
     """Raise :class:`SchemaError` where a geometry is no valid polygon or multipolygon; the rows are named."""
     parts = np.array_split(geometry, threads or cores())

@@ -67,7 +67,7 @@ def check_classes(risk: pd.DataFrame, limits: Sequence[float]) -> None:
     A class begins at its limit. A probability on the limit itself may stand in either class.
     """
     probability = risk["probability"].to_numpy("float64")
-    found = risk["risk_class"].map({name: c.code for name, c in CLASSES.items()}).to_numpy()
+    found = class_codes(risk["risk_class"])
     low, high = (np.searchsorted(limits, probability, side=side) for side in ("left", "right"))
     none = CLASSES[NOT_ASSESSABLE].code
     right = np.where(np.isnan(probability), found == none, (low <= found) & (found <= high))
@@ -81,6 +81,13 @@ def check_classes(risk: pd.DataFrame, limits: Sequence[float]) -> None:
         f"risk: {len(wrong)} rows have a class that class_limits {list(limits)} do not give: {listing(cells)}. "
         f"Pass the class_limits of the forecast; a row without probability is {NOT_ASSESSABLE}"
     )
+
+
+def class_codes(names: pd.Series) -> NDArray[np.uint8]:
+    """Return the raster code of each class name; 255 for what is none."""
+    number, found = pd.factorize(names)
+    known = [CLASSES[name].code if name in CLASSES else CLASS_NODATA for name in found]
+    return np.array([*known, CLASS_NODATA], np.uint8)[number]
 
 
 def published(probability: NDArray[np.float64], limits: Sequence[float]) -> NDArray[np.float64]:

@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 
 from rs_forecast import schema
 from rs_forecast.catalog import Pest
 from rs_forecast.errors import ConfigError, NoDataError, OutputError, SchemaError, listing
 from rs_forecast.grid import output_geobox
 from rs_forecast.maps.classes import check_classes, check_limits
+from rs_forecast.maps.geoparquet import geometry_column, write_geoparquet
 from rs_forecast.maps.layer import RiskLayer, split_layers
-from rs_forecast.maps.rasters import OwnedGrid, check_size, own_grid, write_classes, write_probability
+from rs_forecast.maps.rasters import check_size, write_rasters
 from rs_forecast.maps.styles import write_styles
 from rs_forecast.maps.vectors import find_transformer, geometry_texts, write_geojson
 from rs_forecast.risk import CLASS_LIMITS
 from rs_forecast.workspace import atomic_folder, unwritable
 
-_OURS = re.compile(r"\w[\w-]*_h\d+(_probability|_class)?\.(tif|tif\.aux\.xml|qml|qmd|geojson)")
+_LAYERS_AT_ONCE = 4
+_OURS = re.compile(r"\w[\w-]*_h\d+(_probability|_class)?\.(tif|tif\.aux\.xml|qml|qmd|geojson|parquet)")
 
 
 def write_risk_map(
@@ -34,6 +37,8 @@ def write_risk_map(
     synthetic: bool = False,
     notes: Sequence[str] = (),
     pests: Mapping[str, Pest] | None = None,
+    geojson: bool = True,
+    geoparquet: bool = False,
 ) -> list[Path]:
     """Write a risk table as a folder of maps, complete or not at all.
 
@@ -58,6 +63,10 @@ def write_risk_map(
         Sentences that the files carry: what was degraded, what the map cannot see.
     pests
         Pests that are not in the catalog, by name.
+    geojson
+        Whether to write GeoJSON; with a million parcels it is 700 MB a layer.
+    geoparquet
+        Whether to write ``<pest>_h<weeks>.parquet``: the columns of the GeoJSON, in the parcels' CRS.
 
     Returns
     -------
@@ -86,6 +95,8 @@ def write_risk_map(
             synthetic=synthetic,
             notes=notes,
             pests=pests,
+            geojson=geojson,
+            geoparquet=geoparquet,
         )
     return [target / path.name for path in written]
 
@@ -100,6 +111,8 @@ def write_products(
     synthetic: bool = False,
     notes: Sequence[str] = (),
     pests: Mapping[str, Pest] | None = None,
+    geojson: bool = True,
+    geoparquet: bool = False,
 ) -> list[Path]:
     """Write the files of :func:`write_risk_map` into a folder that exists, beside what is there."""
     limits = check_limits(class_limits)
@@ -113,28 +126,33 @@ def write_products(
     find_transformer(parcels.crs, str(geobox.crs))
     marked = synthetic or bool(risk.attrs.get("synthetic"))
     layers = split_layers(risk, parcels, limits=limits, synthetic=marked, notes=notes, pests=pests)
-    geometries = geometry_texts(parcels.geometry)
+    texts = geometry_texts(parcels.geometry) if geojson else None
+    shapes = geometry_column(parcels.geometry) if geoparquet else None
     written: list[Path] = []
     try:
-        for layer, grid in _with_grids(layers, parcels, geobox):
-            written.append(write_probability(layer, grid, Path(folder)))
-            written += write_classes(layer, grid, Path(folder))
-            written.append(write_geojson(layer, geometries, Path(folder)))
-            written += write_styles(layer, Path(folder))
+        for group in _groups(layers):
+            written += write_rasters(group, parcels.iloc[group[0].parcel], geobox, Path(folder))
+            for layer in group:
+                if texts is not None:
+                    written.append(write_geojson(layer, texts, Path(folder)))
+                if shapes is not None:
+                    written.append(write_geoparquet(layer, parcels, shapes, Path(folder)))
+                written += write_styles(layer, Path(folder), parcels=geojson or geoparquet)
     except OSError as err:
         raise unwritable(Path(folder), err) from err
     return written
 
 
-def _with_grids(
-    layers: Iterable[RiskLayer], parcels: gpd.GeoDataFrame, geobox: Any
-) -> Iterator[tuple[RiskLayer, OwnedGrid]]:
-    """Pair each layer with the owners of its pixels, found anew only where the parcels are others."""
-    last, grid = b"", None
+def _groups(layers: Iterable[RiskLayer]) -> Iterator[list[RiskLayer]]:
+    """Part layers in groups of the same parcels, whose pixels have the same owners; a few each, for the memory."""
+    group: list[RiskLayer] = []
     for layer in layers:
-        if grid is None or layer.parcel.tobytes() != last:
-            last, grid = layer.parcel.tobytes(), own_grid(parcels.iloc[layer.parcel], geobox)
-        yield layer, grid
+        if group and (len(group) == _LAYERS_AT_ONCE or not np.array_equal(layer.parcel, group[0].parcel)):
+            yield group
+            group = []
+        group.append(layer)
+    if group:
+        yield group
 
 
 def _check(risk: gpd.GeoDataFrame, limits: Sequence[float]) -> None:

@@ -1,6 +1,7 @@
-"""QGIS styles (``.qml``), one beside each raster and GeoJSON, so that a file opens styled.
+"""QGIS styles (``.qml``), one beside each raster and file of parcels, so that a file opens styled.
 
-Written for QGIS 3.22; later ones read them too. QGIS takes ``x.qml`` for ``x.tif`` and for ``x.geojson`` alike.
+Written for QGIS 3.22; later ones read them too. QGIS takes ``x.qml`` for ``x.tif``, ``x.geojson`` and
+``x.parquet`` alike.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ OUTLINE_FROM_SCALE = 100_000
 """On a map smaller than 1 : this, outlines of fields would cover the fields."""
 
 
-def write_styles(layer: RiskLayer, folder: Path) -> list[Path]:
-    """Write the styles of the layer's probability raster, class raster and GeoJSON."""
+def write_styles(layer: RiskLayer, folder: Path, *, parcels: bool = True) -> list[Path]:
+    """Write the styles of the layer's probability raster, class raster and, if there are any, files of parcels."""
     texts = {
         f"{layer.stem}_probability.qml": probability_style(layer),
         f"{layer.stem}_class.qml": class_style(layer),
-        f"{layer.stem}.qml": parcel_style(layer),
     }
+    if parcels:
+        texts[f"{layer.stem}.qml"] = parcel_style(layer)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return [folder / name for name in texts]
