@@ -95,7 +95,7 @@ def test_noise_of_coordinates_decides_nothing(rows, owner):
 
 
 def test_scratch_is_clean_again():
-    scratch = np.zeros((2, ROWS, COLS), np.int32)
+    scratch = np.zeros((ROWS, COLS, 2), np.int32)
     for seed in range(5):
         table = coverage_table(table_of(*map(to_metres, batch(seed, count=6))), GRID)
         np.testing.assert_array_equal(pixel_owner(table, scratch), pixel_owner(table))

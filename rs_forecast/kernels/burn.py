@@ -26,11 +26,11 @@ def pixel_owner(table: CoverageTable, scratch: NDArray[np.int32] | None = None) 
     table
         Shares of pixels under parcels.
     scratch
-        Zeros, (2, y, x), and zeros again when the call is over: for many tables of one shape.
+        Zeros, (y, x, 2), and zeros again when the call is over: for many tables of one shape.
     """
     owner = np.full(table.shape, -1, np.int32)
-    total, most = np.zeros((2, *table.shape), np.int32) if scratch is None else scratch
-    _claim(table.parcel, table.row, table.col, table.weight, _PIXEL, owner, total, most)
+    shares = np.zeros((*table.shape, 2), np.int32) if scratch is None else scratch
+    _claim(table.parcel, table.row, table.col, table.weight, _PIXEL, owner, shares)
     return owner
 
 
@@ -50,20 +50,20 @@ def spread(owner: NDArray[np.int32], table: NDArray[Any]) -> NDArray[Any]:
 
 
 @jit
-def _claim(parcel, row, col, weight, pixel, owner, total, most):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _claim(parcel, row, col, weight, pixel, owner, shares):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Three passes over the entries, which come in order of their parcels, and none over the pixels."""
     for k in range(len(parcel)):
         share = np.int32(np.rint(weight[k] * pixel))
-        r, c = row[k], col[k]
-        total[r, c] = min(total[r, c] + share, pixel)
-        if share > most[r, c]:
-            most[r, c] = share
-            owner[r, c] = parcel[k]
+        here = shares[row[k], col[k]]  # the sum so far, and the greatest
+        here[0] = min(here[0] + share, pixel)
+        if share > here[1]:
+            here[1] = share
+            owner[row[k], col[k]] = parcel[k]
     for k in range(len(parcel)):
-        if total[row[k], col[k]] < pixel // 2:
+        if shares[row[k], col[k], 0] < pixel // 2:
             owner[row[k], col[k]] = -1
     for k in range(len(parcel)):
-        total[row[k], col[k]] = most[row[k], col[k]] = 0
+        shares[row[k], col[k]] = 0
 
 
 @jit

@@ -56,7 +56,7 @@ def own_windows(parcels: gpd.GeoDataFrame, geobox: GeoBox, rows: int = BLOCK, co
     """
     geometry = parcels.geometry
     boxes = _pixel_boxes(geometry, geobox)
-    scratch = np.zeros((2, rows, cols), np.int32)
+    scratch = np.zeros((rows, cols, 2), np.int32)
     for row in range(0, geobox.shape[0], rows):
         band = np.flatnonzero((boxes[:, 0] < row + rows) & (boxes[:, 1] > row))
         for col in range(0, geobox.shape[1], cols):
@@ -64,7 +64,7 @@ def own_windows(parcels: gpd.GeoDataFrame, geobox: GeoBox, rows: int = BLOCK, co
             shape = min(rows, geobox.shape[0] - row), min(cols, geobox.shape[1] - col)
             part = GeoBox(shape, geobox.affine @ Affine.translation(col, row), geobox.crs)
             if len(here):
-                owner = pixel_owner(coverage_table(geometry.iloc[here], part), scratch[:, : shape[0], : shape[1]])
+                owner = pixel_owner(coverage_table(geometry.iloc[here], part), scratch[: shape[0], : shape[1]])
             else:
                 owner = np.full(part.shape, -1, np.int32)
             yield Window(row=row, col=col, parcels=here, owner=owner)
