@@ -52,7 +52,7 @@ def draw_bars(path: Path, rows: Sequence[Median], title: str) -> None:
     names = [f"{row.name}, extrapolated" if row.extrapolated else row.name for row in rows]
     own = ["#2e7d4f" if row.name.startswith("rs_forecast") else colours[row.kind] for row in rows]
     bars = axes.barh(names, [row.wall for row in rows], color=own)
-    axes.bar_label(bars, [f"{row.wall:.3g} s" for row in rows], padding=3)
+    axes.bar_label(bars, [f"{row.wall:,.0f} s" if row.wall >= 100 else f"{row.wall:.3g} s" for row in rows], padding=3)
     axes.set_xscale("log")
     axes.margins(x=0.12)
     axes.invert_yaxis()

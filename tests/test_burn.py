@@ -74,7 +74,7 @@ def shares_of(*rows):
     count = len(rows)
     zeros = np.zeros(count, np.int32)
     return CoverageTable(
-        parcel=np.arange(count, dtype=np.int32), row=zeros, col=zeros, weight=np.array(rows, float),
+        spans=np.column_stack([zeros, zeros, zeros + 1]), weight=np.array(rows, float),
         starts=np.arange(count + 1), area=np.array(rows, float), shape=(1, 1),
     )  # fmt: skip
 

@@ -24,8 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from rs_forecast.kernels.deflate import compress_block
-
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
@@ -36,6 +34,8 @@ Halve = Callable[[NDArray[Any], Any], NDArray[Any]]
 Mapper = Callable[[Callable[[int], bytes], Iterable[int]], Iterable[bytes]]
 """``map``, or one that spreads the calls over threads."""
 
+_COMPRESSION = 1
+"""Level of deflate. Maps of fields are long runs: higher levels take twice the time for a tenth of the size."""
 _LARGEST_CLASSIC = 2**32 - 2**20
 _STRUCTURE = (
     b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
@@ -142,7 +142,7 @@ class CogWriter:
             top, left = (down % 2) * BLOCK // 2, column * BLOCK // 2
             half = self._halve(block, self._nodata)
             self._levels[level + 1].rows[top : top + half.shape[0], left : left + half.shape[1]] = half
-        return compress_block(block)
+        return bytes(deflate.zlib_compress(np.ascontiguousarray(block), _COMPRESSION))
 
     def append(self, block: bytes, *, level: int = 0) -> None:
         """Add the next block of the row."""
