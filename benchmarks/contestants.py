@@ -15,6 +15,7 @@ from work import Work
 
 SIGNALS: dict[str, Callable[[Work], pd.DataFrame]] = {
     "rs_forecast, cold": ours.cold,
+    "rs_forecast, coverage kept": ours.kept,
     "exactextract": peers.exactextract,
     "exactextract, own reader": peers.exactextract_wkb,
     "rasterise + numba": peers.rasterise,
@@ -22,11 +23,11 @@ SIGNALS: dict[str, Callable[[Work], pd.DataFrame]] = {
 }
 """From files and parcels in memory to the table of signals."""
 
-OURS, REFERENCE = ("rs_forecast, cold",), "exactextract"
+OURS, REFERENCE = ("rs_forecast, cold", "rs_forecast, coverage kept"), "exactextract"
 CENTRE_POINT = ("rasterise + numba", "rasterstats")
 """These count a pixel for the parcel that holds its centre; their statistics differ from the exact ones."""
 
-PREPARED: dict[str, Callable[[Work], object]] = {}
+PREPARED: dict[str, Callable[[Work], object]] = {"rs_forecast, coverage kept": ours.keep}
 """What an entry finds on disk before the clock starts, such as a coverage table that an earlier week kept."""
 
 CUT = {"rasterstats": 500}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from affine import Affine
@@ -20,6 +22,22 @@ MASK_DILATE_M = 0.0
 def cold(work: Work) -> pd.DataFrame:
     """Signals with the coverage table computed in the call."""
     return extract_signals(open_scenes(work.tile.scenes), work.parcels, INDICES, mask_dilate_m=MASK_DILATE_M)
+
+
+def keep(work: Work) -> None:
+    """Let an earlier call keep the coverage; its scene is read too, so the files are as warm as for all others."""
+    extract_signals(open_scenes(work.tile.scenes), work.parcels, INDICES[:1], keep_coverage=_kept(work))
+
+
+def kept(work: Work) -> pd.DataFrame:
+    """Signals with the coverage that an earlier process kept."""
+    return extract_signals(
+        open_scenes(work.tile.scenes), work.parcels, INDICES, mask_dilate_m=MASK_DILATE_M, keep_coverage=_kept(work)
+    )
+
+
+def _kept(work: Work) -> Path:
+    return work.tile.folder / "coverage"
 
 
 def coverage(work: Work) -> CoverageTable:

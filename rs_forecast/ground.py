@@ -15,11 +15,12 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_forecast import schema
-from rs_forecast.kernels.coverage import CoverageTable, Placed, cover, place, rings_of
+from rs_forecast.kernels.coverage import CoverageTable, Placed, are_polygons, cover, place, rings_of
 from rs_forecast.sources._pixels import Pixels
 
 MOST_CELLS = 24_000_000
@@ -61,15 +62,18 @@ class Ground:
     """
 
     def __init__(self, parcels: gpd.GeoDataFrame, *, keep: Path | None = None, threads: int | None = None) -> None:
-        schema.check_parcels(parcels)
+        schema.check_parcels(parcels, outlines=False)
+        geometry = parcels.geometry.to_numpy()
+        if not (are_polygons(geometry, threads) & ~shapely.is_empty(geometry)).all():
+            schema.check_parcels(parcels)  # raises, and names them
         self.ids = parcels[schema.PARCEL].array
         self._crs = parcels.crs
-        self._rings = rings_of(parcels.geometry.to_numpy())
+        self._rings = rings_of(geometry)
         self._threads = threads
         self._keep = keep
         self._grids: dict[Any, Sequence[Group]] = {}
         self._lock = threading.Lock()
-        self.hashes = pd.array(self._rings.hashes(parcels.crs.to_wkt()), dtype="str")
+        self.hashes = pd.array(self._rings.hashes(parcels.crs.to_wkt(), threads), dtype="str")
         self.covered = np.zeros(len(parcels), bool)
         """Which parcels have a pixel on any grid so far."""
 
@@ -109,7 +113,7 @@ class Ground:
 
     def _compute(self, grid: GeoBox) -> list[tuple[NDArray[np.int64], CoverageTable]]:
         placed = place(self._rings, self._crs, grid)
-        return [(rows, cover(placed, rows, threads=self._threads)) for rows in _grouped(placed)]
+        return [(rows, cover(placed, rows, dtype=np.float32, threads=self._threads)) for rows in _grouped(placed)]
 
 
 def geometry_hashes(parcels: gpd.GeoDataFrame) -> list[str]:

@@ -31,6 +31,8 @@ from rs_forecast.spread import on_cluster
 
 __all__ = ["MASK_DILATE_M", "extract_signals", "geometry_hashes"]
 
+TIE_DECIMALS = 4
+"""Decimals of the valid weight [pixels] by which two scenes of one day are compared."""
 Progress = Callable[[int, int], None]
 _LARGE = 2_000_000
 """Pixels of a grid above which one look keeps all threads busy."""
@@ -250,7 +252,9 @@ def merge_looks(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     table = table.astype({"date": "datetime64[us]", "known_at": "datetime64[us]", "tile": "str", "scene_id": "str"})
     if len(tables) == 1 and table[schema.PARCEL].is_monotonic_increasing:
         return table
-    weight = table["valid_weight"].round(6)  # tiles that overlap cut the same pixels, but for the last digits
+    weight = table["valid_weight"].round(
+        TIE_DECIMALS
+    )  # tiles that overlap cut the same pixels, but for the last digits
     order = [schema.PARCEL, "date", "_weight", "known_at", "scene_id"]
     table = table.assign(_weight=weight).sort_values(order, ascending=[True, True, False, True, True], kind="stable")
     table = table.drop(columns="_weight").drop_duplicates([schema.PARCEL, "date", "known_at"])

@@ -40,7 +40,7 @@ class CoverageTable:
     ``parcel``, ``row`` and ``col`` have one entry a pixel and parcel, like ``weight``, and are laid out at first use.
     """
 
-    weight: NDArray[np.float64]
+    weight: NDArray[np.float64] | NDArray[np.float32]
     """Area of the pixel inside the polygon over the pixel's area, 0-1."""
     starts: NDArray[np.int64]
     """Entries of parcel ``p`` are ``starts[p]:starts[p + 1]``; a parcel off the grid has none."""
@@ -159,14 +159,18 @@ def coverage_table(
     if parcels.crs is None or geobox.crs is None:
         raise SchemaError("coverage needs a CRS of the parcels and of the grid; read the parcels with read_parcels")
     geometry = parcels.geometry.to_numpy()
-    refuse_bad(geometry, threads)
+    _refuse_bad(geometry, threads)
     return cover(place(rings_of(geometry), parcels.crs, geobox), threads=threads)
 
 
-def refuse_bad(geometry: NDArray[Any], threads: int | None = None) -> None:
-    """Raise :class:`SchemaError` where a geometry is no valid polygon or multipolygon; the rows are named."""
-    parts = np.array_split(geometry, threads or cores())
-    bad = ~np.concatenate([*share_out(_is_polygon, parts, threads)]) if len(geometry) else np.zeros(0, bool)
+def are_polygons(geometry: NDArray[Any], threads: int | None = None) -> NDArray[np.bool_]:
+    """Return which geometries are valid polygons or multipolygons."""
+    parts = np.array_split(geometry, 4 * (threads or cores()))
+    return np.concatenate([np.zeros(0, bool), *share_out(_are_polygons, parts, threads)])
+
+
+def _refuse_bad(geometry: NDArray[Any], threads: int | None) -> None:
+    bad = ~are_polygons(geometry, threads)
     if bad.any():
         first = np.flatnonzero(bad)[:5].tolist()
         raise SchemaError(f"{int(bad.sum())} geometries are no valid polygon, first rows {first}; use read_parcels")
@@ -198,8 +202,17 @@ def place(rings: Rings, crs: Any, geobox: GeoBox) -> Placed:
     return Placed(points=points, rings=rings, boxes=boxes, shape=(rows, cols))
 
 
-def cover(placed: Placed, chosen: NDArray[np.int64] | None = None, *, threads: int | None = None) -> CoverageTable:
-    """Return the coverage of valid polygons, or of some of them in the order given; they are not checked here."""
+def cover(
+    placed: Placed,
+    chosen: NDArray[np.int64] | None = None,
+    *,
+    dtype: type[np.float32 | np.float64] = np.float64,
+    threads: int | None = None,
+) -> CoverageTable:
+    """Return the coverage of valid polygons, or of some of them in the order given; they are not checked here.
+
+    ``dtype`` is that of the weights: float32 tells a ten-millionth of a pixel, in half the memory.
+    """
     order = np.arange(len(placed.boxes)) if chosen is None else chosen
     cells = _cumulated(placed.cells[order])
     cuts = np.searchsorted(cells, np.arange(0, cells[-1] + _CELLS, _CELLS))
@@ -207,24 +220,29 @@ def cover(placed: Placed, chosen: NDArray[np.int64] | None = None, *, threads: i
     rings = placed.rings
     arrays = (placed.points, rings.ring_starts, rings.hole, rings.starts, placed.boxes)
     # each part writes where there would be room for whole boxes; what it leaves empty is closed up afterwards
-    weight, spans = np.empty(cells[-1]), np.empty((cells[-1], 3), np.int32)
+    weight = np.empty(cells[-1], dtype)
     counts, area = np.zeros(len(order), np.int64), np.zeros(len(order))
 
-    def part(ends: tuple[int, int]) -> int:
+    def part(ends: tuple[int, int]) -> NDArray[np.int32]:
         first, last = ends
         own, room = slice(first, last), slice(cells[first], cells[last])
-        return int(_cover(*arrays, order[own], weight[room], spans[room], counts[own], area[own]))
+        spans: NDArray[np.int32] = _cover(*arrays, order[own], weight[room], counts[own], area[own])
+        return spans
 
-    found = np.array(share_out(part, [*itertools.pairwise(cuts.tolist())], threads), np.int64)
+    spans = share_out(part, itertools.pairwise(cuts.tolist()), threads)
     starts = _cumulated(counts)
     _close_up(weight, cells[cuts[:-1]], np.diff(starts[cuts]))
-    _close_up(spans, cells[cuts[:-1]], found)
     weight.resize(starts[-1], refcheck=False)
-    spans.resize((int(found.sum()), 3), refcheck=False)
-    return CoverageTable(weight=weight, starts=starts, area=area, spans=spans, shape=placed.shape)
+    return CoverageTable(
+        weight=weight,
+        starts=starts,
+        area=area,
+        spans=np.concatenate([np.zeros((0, 3), np.int32), *spans]),
+        shape=placed.shape,
+    )
 
 
-def _is_polygon(geometry: NDArray[Any]) -> NDArray[np.bool_]:
+def _are_polygons(geometry: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(np.isin(shapely.get_type_id(geometry), (3, 6)) & shapely.is_valid(geometry))
 
 
@@ -284,8 +302,9 @@ def _boxes(points, ring_starts, starts, rows, cols):  # type: ignore[no-untyped-
 
 
 @jit
-def _cover(points, ring_starts, hole, starts, boxes, order, weight, spans, counts, area):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Fill weights and spans of some polygons, entries a polygon, and their areas; returns the number of spans."""
+def _cover(points, ring_starts, hole, starts, boxes, order, weight, counts, area):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Fill weights of some polygons, entries a polygon, and their areas; returns their spans."""
+    spans = np.empty((len(weight), 3), np.int32)
     cells = np.empty(_CELLS)
     climb = np.empty(_CELLS)
     n = n_spans = 0
@@ -312,7 +331,7 @@ def _cover(points, ring_starts, hole, starts, boxes, order, weight, spans, count
                     _trace(x0, y0, x1, y1, sign, cells, climb, rows, width)
             n, n_spans = _pack(cells, climb, rows, width, top, boxes[p, 2], weight, spans, n, n_spans)
         counts[i] = n - before
-    return n_spans
+    return spans[:n_spans].copy()
 
 
 @jit

@@ -37,11 +37,19 @@ def grow(kind: NDArray[np.uint8], reach: float, threads: int | None = None) -> N
 
 
 @jit
-def classify(classes, kind_of, kind):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Fill ``kind`` from classes; those beyond the last of ``kind_of`` count as that one."""
+def classify(classes, corner, kind_of, kind, first):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Fill ``kind``, whose first pixel is ``first`` (row, column), from a block of classes whose first is ``corner``.
+
+    Classes beyond the last of ``kind_of`` count as that one. Whole arrays and their places, not parts of arrays: a part
+    is another type to the compiler wherever it is not the whole.
+    """
     last = len(kind_of) - 1
-    for r in range(len(kind)):
-        source, target = classes[r], kind[r]
+    top, left = max(corner[0], first[0]), max(corner[1], first[1])
+    bottom = min(corner[0] + classes.shape[0], first[0] + kind.shape[0])
+    right = min(corner[1] + classes.shape[1], first[1] + kind.shape[1])
+    for r in range(top, bottom):
+        source = classes[r - corner[0], left - corner[1] : right - corner[1]]
+        target = kind[r - first[0], left - first[1] : right - first[1]]
         for c in range(len(target)):
             number = source[c]
             target[c] = kind_of[int(number)] if 0 <= number < last else kind_of[last]

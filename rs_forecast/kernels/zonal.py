@@ -60,7 +60,7 @@ def reflectance(values: NDArray[np.float32]) -> Raw:
 def parcel_signals(
     raw: Raw,
     program: Program,
-    weight: NDArray[np.float64],
+    weight: NDArray[np.float64] | NDArray[np.float32],
     starts: NDArray[np.int64],
     *,
     quantiles: tuple[float, ...] = QUANTILES,
@@ -153,7 +153,7 @@ class _Room(threading.local):
 
 def _statistics(
     layers: NDArray[np.float32],
-    weight: NDArray[np.float64],
+    weight: NDArray[np.float64] | NDArray[np.float32],
     starts: NDArray[np.int64],
     quantiles: NDArray[np.float64],
     out: NDArray[Any],

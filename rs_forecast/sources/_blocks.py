@@ -195,11 +195,7 @@ def _kinds(
             if differences:
                 for line in block:
                     undo_differences(line)
-            row, col = layout.corner(number)
-            y0, y1 = max(row, top), min(row + block.shape[0], bottom)
-            x0, x1 = max(col, left), min(col + block.shape[1], right)
-            own = block[y0 - row : y1 - row, x0 - col : x1 - col]
-            classify(own, kind_of, out[y0 - top : y1 - top, x0 - left : x1 - left])
+            classify(block, layout.corner(number), kind_of, out, (top, left))
 
     share_out(work, _slices(len(numbers), 4 * cores()), threads)
     return out

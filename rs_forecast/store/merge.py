@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rs_forecast import schema
 from rs_forecast.kernels.rows import elect, place, scatter
+from rs_forecast.signals import TIE_DECIMALS
 from rs_forecast.sources.scene import Scene
 from rs_forecast.store.parcels import Parcels
 from rs_forecast.store.parts import WEIGHTS, Part
@@ -116,7 +117,7 @@ def _elected(looks: list[tuple[_Look, NDArray[np.float64]]], parcels: int) -> li
             newer = [other.parcel for other, _ in rivals[:number] if other.scene.scene_id == look.scene.scene_id]
             fresh = ~np.isin(look.parcel, np.concatenate(newer)) if newer else np.ones(len(weight), bool)
             # tiles that overlap cut the same pixels, but for the last digits
-            elect(look.parcel[fresh], np.round(weight[fresh], 6), number, best, winner)
+            elect(look.parcel[fresh], np.round(weight[fresh], TIE_DECIMALS), number, best, winner)
         for number, (look, _) in enumerate(rivals):
             look.parcel = look.parcel[winner[look.parcel] == number]
     return [look for look, _ in looks if len(look.parcel)]
