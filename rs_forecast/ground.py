@@ -64,7 +64,7 @@ class Ground:
     def __init__(self, parcels: gpd.GeoDataFrame, *, keep: Path | None = None, threads: int | None = None) -> None:
         schema.check_parcels(parcels, outlines=False)
         geometry = parcels.geometry.to_numpy()
-        if not (are_polygons(geometry, threads) & ~shapely.is_empty(geometry)).all():
+        if not (are_polygons(geometry) & ~shapely.is_empty(geometry)).all():
             schema.check_parcels(parcels)  # raises, and names them
         self.ids = parcels[schema.PARCEL].array
         self._crs = parcels.crs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
+import warnings
 
 import geopandas as gpd
 import numpy as np
@@ -140,6 +142,23 @@ def test_the_ones_used_longest_ago_go_first(tmp_path):
             os.utime(file, ns=(10**18 - age * 10**9,) * 2)
         Ground(parcels, keep=tmp_path).groups(GRID)  # used every time: it stays
     assert len(list(tmp_path.iterdir())) == module._KEPT
+
+
+def test_what_silences_warnings_for_all_runs_on_the_callers_thread_alone(monkeypatch):
+    """Two threads in ``warnings.catch_warnings`` can leave each other's filters behind: scenes left out go unnamed."""
+    seen, real = [], warnings.catch_warnings.__enter__
+
+    def spy(self):
+        seen.append(threading.current_thread())
+        return real(self)
+
+    parcels = table_of(*map(to_metres, batch(1, count=300)))
+    Ground(parcels, threads=4).groups(GRID)  # compiled first: the compiler has a lock of its own around such blocks
+    monkeypatch.setattr(warnings.catch_warnings, "__enter__", spy)
+    Ground(parcels, threads=4).groups(GRID)
+    coverage_table(parcels, GRID, threads=4)
+    assert seen
+    assert set(seen) == {threading.current_thread()}
 
 
 def test_parcels_are_checked():

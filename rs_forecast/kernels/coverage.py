@@ -159,18 +159,21 @@ def coverage_table(
     if parcels.crs is None or geobox.crs is None:
         raise SchemaError("coverage needs a CRS of the parcels and of the grid; read the parcels with read_parcels")
     geometry = parcels.geometry.to_numpy()
-    _refuse_bad(geometry, threads)
+    _refuse_bad(geometry)
     return cover(place(rings_of(geometry), parcels.crs, geobox), threads=threads)
 
 
-def are_polygons(geometry: NDArray[Any], threads: int | None = None) -> NDArray[np.bool_]:
-    """Return which geometries are valid polygons or multipolygons."""
-    parts = np.array_split(geometry, 4 * (threads or cores()))
-    return np.concatenate([np.zeros(0, bool), *share_out(_are_polygons, parts, threads)])
+def are_polygons(geometry: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which geometries are valid polygons or multipolygons.
+
+    On one thread: the check silences warnings for the whole process while it runs, and two at once could leave them
+    silenced for good.
+    """
+    return np.asarray(np.isin(shapely.get_type_id(geometry), (3, 6)) & shapely.is_valid(geometry))
 
 
-def _refuse_bad(geometry: NDArray[Any], threads: int | None) -> None:
-    bad = ~are_polygons(geometry, threads)
+def _refuse_bad(geometry: NDArray[Any]) -> None:
+    bad = ~are_polygons(geometry)
     if bad.any():
         first = np.flatnonzero(bad)[:5].tolist()
         raise SchemaError(f"{int(bad.sum())} geometries are no valid polygon, first rows {first}; use read_parcels")
@@ -240,10 +243,6 @@ def cover(
         spans=np.concatenate([np.zeros((0, 3), np.int32), *spans]),
         shape=placed.shape,
     )
-
-
-def _are_polygons(geometry: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.asarray(np.isin(shapely.get_type_id(geometry), (3, 6)) & shapely.is_valid(geometry))
 
 
 def _has_many_rings(geometry: NDArray[Any]) -> NDArray[np.bool_]:
