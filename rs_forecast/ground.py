@@ -26,7 +26,8 @@ from rs_forecast.sources._pixels import Pixels
 MOST_CELLS = 24_000_000
 """Pixels in the boxes of the parcels that are worked on together: some 20 bytes each and band."""
 _BLOCK = 1024
-"""Parcels that must be worked on apart are taken square by square of this many pixels, as images are stored."""
+"""Parcels are taken square by square of this many pixels, as images are stored: what one block of an image gives then
+lies close together."""
 _KEPT = 8
 """Coverages kept in a folder; the one used longest ago goes first."""
 _VERSION = 1
@@ -122,14 +123,12 @@ def geometry_hashes(parcels: gpd.GeoDataFrame) -> list[str]:
 
 
 def _grouped(placed: Placed) -> list[NDArray[np.int64]]:
-    """Return row numbers of the polygons on the grid, in groups: all in one, or neighbours with each other."""
+    """Return row numbers of the polygons on the grid, in groups, neighbours beside each other."""
     cells = placed.cells
     rows = np.flatnonzero(cells)
-    if cells.sum() <= MOST_CELLS:
-        return [rows]
     corner = placed.boxes[rows][:, [0, 2]] // _BLOCK
     rows = rows[np.lexsort((corner[:, 1], corner[:, 0]))]
-    number = (np.cumsum(cells[rows]) - 1) // MOST_CELLS
+    number = np.maximum(np.cumsum(cells[rows]) - 1, 0) // MOST_CELLS
     return np.split(rows, np.flatnonzero(np.diff(number)) + 1)
 
 

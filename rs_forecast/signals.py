@@ -196,7 +196,9 @@ class _Work:
         except SourceError as err:
             return str(err)
         rows, weight, fraction, stats = (np.concatenate(items) for items in zip(*parts, strict=True))
-        flat = stats.reshape(len(rows), len(self.columns))
+        order = np.argsort(rows)
+        rows, weight, fraction, flat = rows[order], weight[order], fraction[order], stats[order]
+        flat = flat.reshape(len(rows), len(self.columns))
         return pd.DataFrame(
             {
                 schema.PARCEL: self.ground.ids[rows],

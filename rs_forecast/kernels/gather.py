@@ -87,18 +87,16 @@ def take(block, differences, top, left, col_of, entry, place, out):  # type: ign
     ten pixels: no slices are made of them, for that took longer than the copying.
     """
     done = -1
+    shift = np.uint64(left)
     for k in range(len(entry)):
-        r, c, n, e = place[k, 0] - top, place[k, 1], place[k, 2], entry[k]
-        if differences and r != done:
-            undo_differences(block[r])
-            done = r
-        first = col_of[c] - left
-        if col_of[c + n - 1] - left - first == n - 1:
-            for i in range(n):
-                out[e + i] = block[r, first + i]
-        else:
-            for i in range(n):
-                out[e + i] = block[r, col_of[c + i] - left]
+        line = place[k, 0] - top
+        if differences and line != done:
+            undo_differences(block[line])
+            done = line
+        # unsigned: the compiler need not ask at each pixel whether an index counts from the end
+        r, c, n, e = np.uint64(line), np.uint64(place[k, 1]), np.uint64(place[k, 2]), np.uint64(entry[k])
+        for i in range(n):
+            out[e + i] = block[r, np.uint64(col_of[c + i]) - shift]
 
 
 @jit

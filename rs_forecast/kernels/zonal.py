@@ -26,7 +26,7 @@ from rs_forecast.kernels._jit import jit, share_out
 from rs_forecast.kernels.bandmath import Program
 
 QUANTILES = (0.1, 0.5, 0.9)
-_ENTRIES = 1 << 14
+_ENTRIES = 1 << 15
 """Entries that a thread works through at a time, so that their values and keys stay near the processor."""
 _STEP = 16
 """Rows of keys have lengths that are multiples of this."""
@@ -287,14 +287,19 @@ def _summarise(x, w, before, n, quantiles, out):  # type: ignore[no-untyped-def]
 
 @jit
 def _merge(x, w, n):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Merge equal values, in place; returns how many are distinct. Their weights are added in double precision."""
+    """Merge equal values, in place; returns how many are distinct. Their weights are added in double precision.
+
+    Without branches: where a run ends cannot be foretold.
+    """
     distinct, share = 0, 0.0
-    for i in range(n):
+    for i in range(n - 1):
         share += w[i]
-        if i == n - 1 or x[i + 1] != x[i]:
-            x[distinct], w[distinct] = x[i], share
-            distinct, share = distinct + 1, 0.0
-    return distinct
+        ends = x[i + 1] != x[i]
+        x[distinct], w[distinct] = x[i], share
+        distinct += ends
+        share = 0.0 if ends else share
+    x[distinct], w[distinct] = x[n - 1], share + w[n - 1]
+    return distinct + 1
 
 
 @jit
