@@ -23,10 +23,11 @@ from rs_forecast.baselines import Target, refuse_uncovered, target_words, target
 from rs_forecast.calibration import Calibration, fit_calibration
 from rs_forecast.catalog import PESTS, PRESETS, Pest, Preset
 from rs_forecast.errors import DataWarning, NoDataError, SchemaError, SourceError, listing
-from rs_forecast.reasons import reason_texts, words_of
+from rs_forecast.reasons import SMALLEST, STRONGEST, groups_of, reason_texts, words_of
 from rs_forecast.risk import CLASS_LIMITS, risk_table
 from rs_forecast.schema import DATASET_KEY, NOT_ASSESSABLE, check_dataset, feature_names
 from rs_forecast.splits import MIN_EVENTS, bootstrap_blocks, labelled, span, time_blocks
+from rs_forecast.trees import Trees
 from rs_forecast.workspace import atomic_folder, read_json, sha256_text, write_json
 
 FloatArray = NDArray[np.float64]
@@ -212,21 +213,23 @@ class RiskModel:
         SchemaError
             A feature is missing, or the model does not cover a pest or horizon.
         """
-        x, margin = self._margins(dataset)
+        values = self._values(dataset)
+        groups = groups_of(self.features)
+        margin, ranks = self._grouped.strongest(values, STRONGEST, SMALLEST)
         lower, upper = self.calibration.bounds(margin)
         return risk_table(
             dataset,
             self.calibration.probability(margin),
             lower=lower,
             upper=upper,
-            reasons=reason_texts(self._contributions(x).drop(columns=BASE), x),
+            reasons=reason_texts(ranks, groups, values),
             model_id=self.model_id,
             class_limits=class_limits,
         )
 
     def predict_probability(self, dataset: pd.DataFrame) -> FloatArray:
         """Return the probability of the event, row by row; NaN where the row is not assessable."""
-        _, margin = self._margins(dataset)
+        margin = self._trees.margins(self._values(dataset))
         assessable = (dataset["status"] != NOT_ASSESSABLE).to_numpy()
         return np.where(assessable, self.calibration.probability(margin), np.nan)
 
@@ -236,24 +239,27 @@ class RiskModel:
         The columns of a row add up to its raw margin, before calibration. Exact TreeSHAP,
         doi 10.1038/s42256-019-0138-9.
         """
-        x, _ = self._margins(dataset)
-        return self._contributions(x)
+        parts = self._trees.contributions(self._values(dataset))
+        return pd.DataFrame(parts.T, index=dataset.index, columns=self.features).assign(**{BASE: self._trees.base})
 
     @cached_property
     def _booster(self) -> lgb.Booster:
         return lgb.Booster(model_str=self.text)
 
-    def _margins(self, dataset: pd.DataFrame) -> tuple[pd.DataFrame, FloatArray]:
+    @cached_property
+    def _trees(self) -> Trees:
+        return Trees(self._booster)
+
+    @cached_property
+    def _grouped(self) -> Trees:
+        """The trees, with contributions of the features that are told as one."""
+        places = {place: n for n, group in enumerate(groups_of(self.features)) for place in group.features}
+        return Trees(self._booster, [places[n] for n in range(len(places))])
+
+    def _values(self, dataset: pd.DataFrame) -> list[FloatArray]:
         check_dataset(dataset)
         refuse_uncovered(dataset, self.targets, f"the model {self.model_id}")
-        x = feature_matrix(dataset, self.features, self.card["pest_codes"])
-        if x.empty:
-            return x, np.empty(0)
-        return x, _run(self._booster, x.to_numpy(), raw_score=True)
-
-    def _contributions(self, x: pd.DataFrame) -> pd.DataFrame:
-        parts = _run(self._booster, x.to_numpy(), pred_contrib=True) if len(x) else np.empty((0, x.shape[1] + 1))
-        return pd.DataFrame(parts, index=x.index, columns=[*x.columns, BASE])
+        return list(feature_columns(dataset, self.features, self.card["pest_codes"]).values())
 
     def __repr__(self) -> str:
         training = self.card["training"]
@@ -262,7 +268,9 @@ class RiskModel:
         return f"RiskModel({self.model_id}: {synthetic}{covered}; {training['rows']} rows, {training['events']} events)"
 
 
-def feature_matrix(dataset: pd.DataFrame, names: Sequence[str], pest_codes: Mapping[str, int]) -> pd.DataFrame:
+def feature_columns(
+    dataset: pd.DataFrame, names: Sequence[str], pest_codes: Mapping[str, int]
+) -> dict[str, FloatArray]:
     """Return the columns ``names`` of ``dataset`` in that order as float64, pests as their codes.
 
     Raises
@@ -280,11 +288,16 @@ def feature_matrix(dataset: pd.DataFrame, names: Sequence[str], pest_codes: Mapp
     text = [name for name, column in columns.items() if not pd.api.types.is_numeric_dtype(column)]
     if text:
         raise SchemaError(f"feature {listing(text)} is not numeric; drop it, or turn it into numbers")
-    x = pd.DataFrame(columns, index=dataset.index).astype("float64")
-    endless = x.columns[np.isinf(x.to_numpy()).any(axis=0)]
-    if len(endless):
+    values = {name: np.asarray(column.to_numpy(np.float64, na_value=np.nan)) for name, column in columns.items()}
+    endless = [name for name, value in values.items() if np.isinf(value).any()]
+    if endless:
         raise SchemaError(f"feature {listing(endless)} holds infinite values; make them missing (NaN)")
-    return x
+    return values
+
+
+def feature_matrix(dataset: pd.DataFrame, names: Sequence[str], pest_codes: Mapping[str, int]) -> pd.DataFrame:
+    """Return :func:`feature_columns` as a table with the rows of ``dataset``."""
+    return pd.DataFrame(feature_columns(dataset, names, pest_codes), index=dataset.index)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rs_forecast.catalog import WEATHER_FEATURES
+from rs_forecast.kernels._jit import share_out
 
 FloatArray = NDArray[np.float64]
 
@@ -19,6 +22,8 @@ STRONGEST = 3
 SMALLEST = 0.01
 """A contribution nearer to 0 than this [log-odds] is no reason."""
 NOTHING = "nothing stands out"
+_AT_ONCE = 1 << 16
+"""Rows whose texts are joined at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +35,40 @@ class FeatureWords:
     unit: str = ""
     show: Literal["number", "share", "yes_no", "log1p", "nothing"] = "number"
 
-    def value(self, value: float) -> str:
-        """Return ``value`` as text, empty where a number would say nothing."""
+    def told(self, values: FloatArray) -> tuple[NDArray[np.intp], list[str]]:
+        """Return ``values`` as texts: for each value the number of its text, and the texts.
+
+        A text is empty where a value would say nothing.
+        """
         if self.show == "nothing":
-            return ""
+            return np.zeros(len(values), dtype=np.intp), [""]
+        kinds, found = pd.factorize(self._rounded(values), use_na_sentinel=False)
+        return kinds, [self._text(value) for value in found]
+
+    def _rounded(self, values: FloatArray) -> FloatArray:
+        if self.show == "yes_no":
+            return np.where(np.isnan(values), np.nan, values > 0)
+        if self.show == "share":
+            return np.rint(100 * values) + 0.0  # never -0
+        return _three_digits(np.expm1(values) if self.show == "log1p" else values)
+
+    def _text(self, value: float) -> str:
         if np.isnan(value):
             return "unknown"
         if self.show == "yes_no":
-            return "yes" if value > 0 else "no"
+            return "yes" if value else "no"
         if self.show == "share":
-            return f"{100 * value:.0f} %"
-        number = np.expm1(value) if self.show == "log1p" else value
-        text = f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"  # never 8.13e+03
+            return f"{value:.0f} %"
+        text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"  # never 8.13e+03
         return f"{text} {self.unit}".strip()
+
+
+def _three_digits(values: FloatArray) -> FloatArray:
+    """Round to three digits, and no further than to whole numbers."""
+    size = np.abs(values)
+    power = np.floor(np.log10(np.where(size > 0, size, 1.0)))
+    scale = 10.0 ** np.clip(2 - power, 0, 300)
+    return np.asarray(np.rint(values * scale) / scale + 0.0)  # never -0
 
 
 _NAMED = (
@@ -51,12 +77,15 @@ _NAMED = (
     FeatureWords(name="survey_last_age_days", words="time since the field's last visit", unit="days"),
     FeatureWords(name="survey_near_event_rate", words="infested fields near by", show="share"),
     FeatureWords(name="survey_near_log1p", words="the counts near by", show="log1p"),
+    FeatureWords(name="survey_near_visits", words="how many visits there were near by"),
+    FeatureWords(name="survey_region_trend", words="the trend of infested fields in the region"),
     FeatureWords(name="survey_region_event_rate", words="infested fields in the region", show="share"),
     FeatureWords(name="survey_week_event_rate", words="past years at this time", show="share"),
     FeatureWords(name="crop_age_days", words="the crop's age", unit="days"),
     FeatureWords(name="week_sin", words="the time of year", show="nothing"),
     FeatureWords(name="week_cos", words="the time of year", show="nothing"),
     FeatureWords(name="data_age_days", words="time since the last clear look from space", unit="days"),
+    FeatureWords(name="clear_looks_90d", words="how many clear looks there were in 90 days"),
     FeatureWords(name="horizon_weeks", words="the weeks ahead", unit="weeks"),
     FeatureWords(name="pest", words="the pest itself", show="nothing"),
 )
@@ -64,7 +93,7 @@ FEATURE_WORDS: dict[str, FeatureWords] = {
     **{row.name: FeatureWords(name=row.name, words=row.words, unit=row.unit) for row in WEATHER_FEATURES.values()},
     **{row.name: row for row in _NAMED},
 }
-"""Features with words of their own; those of signals are worded by rule, ``ndvi_mean_slope_60d``."""
+"""Features with words of their own; those of signals are worded by rule."""
 
 _SIGNAL = re.compile(r"(?P<index>[a-z][a-z0-9_]*?)_(?P<stat>mean|std|p10|p50|p90)_(?P<when>\w+)")
 _STATS = {
@@ -73,6 +102,10 @@ _STATS = {
     "p10": "{} of the field's weakest tenth",
     "p50": "the field's median {}",
     "p90": "{} of the field's strongest tenth",
+}
+_ENDINGS = {
+    "_vs_near": "{} against the fields near by",
+    "_spread_last": "the spread of {} in the field, at the last clear look",
 }
 _WHEN = (
     (re.compile(r"last"), "at the last clear look"),
@@ -86,6 +119,9 @@ def words_of(feature: str) -> FeatureWords:
     """Return the words of a feature; of one that nobody has worded, its name with spaces."""
     if feature in FEATURE_WORDS:
         return FEATURE_WORDS[feature]
+    for ending, words in _ENDINGS.items():
+        if feature.endswith(ending):
+            return FeatureWords(name=feature, words=words.format(feature.removesuffix(ending).upper()))
     signal = _SIGNAL.fullmatch(feature)
     if not signal:
         return FeatureWords(name=feature, words=feature.replace("_", " "))
@@ -96,39 +132,59 @@ def words_of(feature: str) -> FeatureWords:
     return FeatureWords(name=feature, words=feature.replace("_", " "))
 
 
-def reason_texts(contributions: pd.DataFrame, values: pd.DataFrame, most: int = STRONGEST) -> list[str]:
+@dataclass(frozen=True)
+class Group:
+    """Features told as one: their words, and their places among the model's features."""
+
+    words: FeatureWords
+    features: tuple[int, ...]
+
+
+def groups_of(features: Sequence[str]) -> list[Group]:
+    """Return the features grouped by their words, in the order of their first."""
+    found: dict[str, tuple[FeatureWords, list[int]]] = {}
+    for place, feature in enumerate(features):
+        words = words_of(feature)
+        found.setdefault(words.words, (words, []))[1].append(place)
+    return [Group(words, tuple(places)) for words, places in found.values()]
+
+
+def reason_texts(ranks: NDArray[np.int16], groups: Sequence[Group], values: Sequence[FloatArray]) -> pd.Series:
     """Return per row the strongest contributions in words: ``raised by humidity last week (91 %); lowered by ...``.
 
     Parameters
     ----------
-    contributions
-        Per row and feature what the feature adds to the margin [log-odds].
+    ranks
+        (reasons, rows): the groups that contribute most, as :meth:`rs_forecast.trees.Trees.strongest` tells them.
+    groups
+        The groups.
     values
-        The features' values, same rows, same columns.
+        Each feature's values.
     """
-    groups = _groups(contributions.columns)
-    each, seen = contributions.to_numpy(dtype=float), values.to_numpy(dtype=float)
-    sums = np.stack([each[:, columns].sum(axis=1) for _, columns in groups], axis=1)
-    order = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :most]
-    return [
-        "; ".join(_reason(groups[g], sums[row, g], seen[row]) for g in order[row] if abs(sums[row, g]) >= SMALLEST)
-        or NOTHING
-        for row in range(len(sums))
-    ]
+    code = np.zeros(ranks.shape, dtype=np.int32)
+    texts: list[str | None] = [None]
+    number, raised, rows = np.abs(ranks).ravel(), ranks.ravel() > 0, ranks.shape[1]
+    by_group = np.argsort(number, kind="stable")
+    ends = np.searchsorted(number[by_group], np.arange(len(groups) + 1), side="right")
+    for group, start, end in zip(groups, ends[:-1], ends[1:], strict=True):
+        own = by_group[start:end]
+        if len(group.features) > 1:
+            kinds, told = np.zeros(len(own), dtype=np.intp), [""]
+        else:
+            kinds, told = group.words.told(values[group.features[0]][own % rows])
+        code.ravel()[own] = len(texts) + 2 * kinds + raised[own]
+        shown = [f"{group.words.words}" + (f" ({text})" if text else "") for text in told]
+        texts += [f"{way} by {text}" for text in shown for way in ("lowered", "raised")]
+    code[0, code[0] == 0] = len(texts)
+    return _joined(code, pa.array([*texts, NOTHING], pa.large_string()))
 
 
-_Group = tuple[FeatureWords, list[int]]
+def _joined(code: NDArray[np.int32], texts: pa.Array) -> pd.Series:
+    """Return per column of ``code`` the texts it names, with semicolons between."""
 
+    def join(rows: slice) -> pa.Array:
+        parts = [texts.take(pa.array(part[rows])) for part in code]
+        return pc.binary_join_element_wise(*parts, pa.scalar("; ", pa.large_string()), null_handling="skip")
 
-def _groups(features: Sequence[str] | pd.Index) -> list[_Group]:
-    found: dict[str, _Group] = {}
-    for column, feature in enumerate(features):
-        words = words_of(str(feature))
-        found.setdefault(words.words, (words, []))[1].append(column)
-    return list(found.values())
-
-
-def _reason(group: _Group, contribution: float, row: FloatArray) -> str:
-    words, columns = group
-    value = words.value(row[columns[0]]) if len(columns) == 1 else ""
-    return f"{'raised' if contribution > 0 else 'lowered'} by {words.words}" + (f" ({value})" if value else "")
+    slices = [slice(at, at + _AT_ONCE) for at in range(0, code.shape[1], _AT_ONCE)]
+    return pd.Series(pa.chunked_array(share_out(join, slices), pa.large_string()), dtype="str")

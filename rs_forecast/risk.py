@@ -26,7 +26,7 @@ def risk_table(
     model_id: str,
     lower: FloatArray | None = None,
     upper: FloatArray | None = None,
-    reasons: Sequence[str] | str = "",
+    reasons: pd.Series | Sequence[str] | str = "",
     class_limits: Sequence[float] = CLASS_LIMITS,
 ) -> gpd.GeoDataFrame:
     """Return the risk table of a forecast, from a model or from a baseline that stands in for it.
@@ -37,7 +37,7 @@ def risk_table(
         raise SchemaError("the dataset has no geometry with a CRS; forecast from what build_dataset returns")
     assessable = (dataset["status"] != NOT_ASSESSABLE).to_numpy() & np.isfinite(probability)
     missing = np.full(len(dataset), np.nan)
-    texts = pd.Series([reasons] * len(dataset) if isinstance(reasons, str) else list(reasons), dtype="str")
+    texts = pd.Series([reasons] * len(dataset) if isinstance(reasons, str) else reasons, dtype="str")
     age = (dataset["issued"] - dataset["last_clear_obs"]).dt.days.astype("float64")
     found = dataset.assign(
         probability=np.where(assessable, probability, np.nan),

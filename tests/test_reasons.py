@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rs_forecast.catalog import WEATHER_FEATURES
-from rs_forecast.reasons import NOTHING, reason_texts, words_of
+from rs_forecast.kernels.trees import strongest
+from rs_forecast.reasons import NOTHING, SMALLEST, STRONGEST, groups_of, reason_texts, words_of
 
 
 @pytest.mark.parametrize("name", WEATHER_FEATURES)
@@ -22,6 +24,8 @@ def test_weather_features_have_the_words_and_unit_of_their_row(name):
         ("ndre_std_slope_60d", "the spread of NDRE in the field, trend of 60 days"),
         ("nd_vi2_mean_anomaly_30d", "ND_VI2, over 30 days against other years"),
         ("ndvi_mean_of_old", "ndvi mean of old"),
+        ("ndre_vs_near", "NDRE against the fields near by"),
+        ("ndvi_spread_last", "the spread of NDVI in the field, at the last clear look"),
         ("soil_ph", "soil ph"),
     ],
 )
@@ -30,7 +34,11 @@ def test_other_features_are_worded_by_rule(name, words):
 
 
 def _texts(contributions, values):
-    return reason_texts(pd.DataFrame([contributions]), pd.DataFrame([values]))[0]
+    groups = groups_of(list(contributions))
+    parts = list(contributions.values())
+    sums = np.array([[sum(parts[n] for n in group.features)] for group in groups], dtype=float)
+    columns = [np.array([values[name]], dtype=float) for name in contributions]
+    return reason_texts(strongest(sums, STRONGEST, SMALLEST), groups, columns)[0]
 
 
 def test_the_three_strongest_come_first_with_direction_and_value():
@@ -62,3 +70,27 @@ def test_features_of_the_same_words_are_told_as_one():
 
 def test_small_contributions_are_no_reason():
     assert _texts({"rain_sum_7d": 0.001}, {"rain_sum_7d": 3.0}) == NOTHING
+
+
+@given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=20))
+def test_property_values_are_told_to_three_digits(values):
+    kinds, texts = words_of("rain_sum_7d").told(np.array(values))
+    for value, kind in zip(values, kinds, strict=True):
+        told = float(texts[kind].removesuffix(" mm"))
+        assert abs(told - value) <= max(0.5, 0.5e-2 * abs(value)) * (1 + 1e-9)
+        assert "e+" not in texts[kind]
+        assert not texts[kind].startswith("-0 ")
+
+
+def test_values_are_told_in_their_way():
+    def told(feature, *values):
+        kinds, texts = words_of(feature).told(np.array(values, dtype=float))
+        return [texts[kind] for kind in kinds]
+
+    assert told("ndvi_mean_last", 0.12345, -0.5, 99.96, 1234.5, 0, np.nan) == [
+        "0.123", "-0.5", "100", "1234", "0", "unknown",
+    ]  # fmt: skip
+    assert told("survey_near_event_rate", 0.254, 0, np.nan) == ["25 %", "0 %", "unknown"]
+    assert told("survey_last_event", 1, 0, np.nan) == ["yes", "no", "unknown"]
+    assert told("survey_last_log1p", np.log1p(420), 0) == ["420", "0"]
+    assert told("week_sin", 0.3, np.nan) == ["", ""]
