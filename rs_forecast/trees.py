@@ -17,6 +17,7 @@ from rs_forecast.kernels.trees import MOST_SPLITS, UNSEEN, WANTED, Pieces
 
 FloatArray = NDArray[np.float64]
 Codes = NDArray[np.uint16]
+_Slices = Sequence[Codes]
 
 _BLOCK = 1 << 16
 """Rows whose codes are held at a time."""
@@ -96,8 +97,10 @@ class Trees:
         values
             Each feature's values, NaN where missing.
         """
-        parts = [part for table, codes in self._blocks(values) for part in share_out(table.margins, codes)]
-        return np.concatenate([np.empty(0), *parts])
+        blocks = self._blocks(values, explain=False)
+        return np.concatenate(
+            [np.empty(0), *(part for table, codes in blocks for part in share_out(table.margins, codes))]
+        )
 
     def contributions(self, values: Sequence[FloatArray]) -> FloatArray:
         """Return what each group of features adds to each row's margin [log-odds], (groups, rows): exact TreeSHAP.
@@ -128,9 +131,9 @@ class Trees:
             np.concatenate([np.empty((most, 0), dtype=np.int16), *ranks], axis=1),
         )
 
-    def _blocks(self, values: Sequence[FloatArray]) -> Iterator[tuple[_Table, Sequence[Codes]]]:
+    def _blocks(self, values: Sequence[FloatArray], *, explain: bool = True) -> Iterator[tuple[_Table, _Slices]]:
         """Yield the rows' codes, and a table that holds all of them."""
-        table = _Table(self._pieces, self.groups)
+        table = _Table(self._pieces, self.groups, explain=explain)
         for block in _slices(0, len(values[0]), _BLOCK):
             codes = share_out(lambda rows: self._codes(values, rows), _slices(block.start, block.stop, _SLICE))
             table.grow(codes)
@@ -148,8 +151,11 @@ class Trees:
 class _Table:
     """What the codes that came up so far give."""
 
-    def __init__(self, pieces: Pieces, groups: int) -> None:
-        self._pieces, self._groups = pieces, groups
+    def __init__(self, pieces: Pieces, groups: int, *, explain: bool) -> None:
+        self._pieces, self._groups, self._explain = pieces, groups, explain
+        self._room = (
+            1 + np.diff(pieces.group_start) if explain else np.ones(len(pieces.group_start) - 1, dtype=np.int64)
+        )
         self._entry = np.full((len(pieces.leaf_start) - 1, 1 << MOST_SPLITS), UNSEEN, dtype=np.int32)
         self._given, self._used = np.empty(1 << 16), 0
 
@@ -157,16 +163,17 @@ class _Table:
         """Compute what codes give that have not come up before."""
         share_out(lambda part: kernels.ask(part, self._entry), codes)
         piece, code = np.nonzero(self._entry == WANTED)
-        ends = self._used + np.cumsum(1 + np.diff(self._pieces.group_start)[piece])
+        ends = self._used + np.cumsum(self._room[piece])
         at = np.concatenate([[self._used], ends])
         if at[-1] > len(self._given):
             self._given = np.concatenate([self._given[: self._used], np.empty(2 * at[-1] - self._used)])
-        share_out(
-            lambda part: kernels.fill(self._pieces, piece[part], code[part], at[part], self._given),
-            list(_slices(0, len(piece), _SLICE)),
-        )
+        slices = _slices(0, len(piece), _SLICE)
+        share_out(lambda some: self._fill(piece[some], code[some], at[some.start : some.stop + 1]), slices)
         self._entry[piece, code] = at[:-1]
         self._used = int(at[-1])
+
+    def _fill(self, piece: NDArray[np.int64], code: NDArray[np.int64], at: NDArray[np.int64]) -> None:
+        kernels.fill(self._pieces, piece, code, at, self._given, explain=self._explain)
 
     def margins(self, codes: Codes) -> FloatArray:
         return kernels.add_up(codes, self._entry, self._given)

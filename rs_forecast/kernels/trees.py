@@ -72,10 +72,19 @@ def ask(codes: NDArray[np.uint16], entry: NDArray[np.int32]) -> None:
 
 
 def fill(
-    pieces: Pieces, piece: NDArray[np.int64], code: NDArray[np.int64], at: NDArray[np.int64], out: FloatArray
+    pieces: Pieces,
+    piece: NDArray[np.int64],
+    code: NDArray[np.int64],
+    at: NDArray[np.int64],
+    out: FloatArray,
+    *,
+    explain: bool,
 ) -> None:
-    """Write to ``out[at:]`` what each ``code`` of a ``piece`` gives: the leaf's value, the groups' contributions."""
-    _fill(pieces, piece, code, at, out, _POINTS, _WEIGHTS)
+    """Write to ``out[at:]`` what each ``code`` of a ``piece`` gives: the leaf's value, the groups' contributions.
+
+    Without ``explain`` only the value.
+    """
+    _fill(pieces, piece, code, at, out, explain, _POINTS, _WEIGHTS)
 
 
 def add_up(codes: NDArray[np.uint16], entry: NDArray[np.int32], table: FloatArray) -> FloatArray:
@@ -136,11 +145,11 @@ def _ask(codes, entry):  # type: ignore[no-untyped-def]  # pragma: no cover - co
 
 
 @jit
-def _fill(pieces, piece, code, at, out, points, weights):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def _fill(pieces, piece, code, at, out, explain, points, weights):  # type: ignore[no-untyped-def]  # pragma: no cover
     factor, after = np.empty(MOST_SPLITS), np.empty(MOST_SPLITS + 1)
     for k in range(len(piece)):
-        p, row = piece[k], out[at[k] :]
-        row[: 1 + pieces.group_start[p + 1] - pieces.group_start[p]] = 0.0
+        p, row = piece[k], out[at[k] : at[k + 1]]
+        row[:] = 0.0
         for leaf in range(pieces.leaf_start[p], pieces.leaf_start[p + 1]):
             first, depth = pieces.path_start[leaf], pieces.path_start[leaf + 1] - pieces.path_start[leaf]
             reached = True
@@ -148,6 +157,8 @@ def _fill(pieces, piece, code, at, out, points, weights):  # type: ignore[no-unt
                 reached &= code[k] & pieces.mask[j] == pieces.want[j]
             if reached:
                 row[0] = pieces.value[leaf]
+            if not explain:
+                continue
             for q in range((depth + 1) // 2):
                 t = points[depth, q]
                 for j in range(depth):
