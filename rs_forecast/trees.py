@@ -98,9 +98,8 @@ class Trees:
             Each feature's values, NaN where missing.
         """
         blocks = self._blocks(values, explain=False)
-        return np.concatenate(
-            [np.empty(0), *(part for table, codes in blocks for part in share_out(table.margins, codes))]
-        )
+        parts = [part for table, codes in blocks for part in share_out(table.margins, codes)]
+        return np.concatenate([np.empty(0), *parts])
 
     def contributions(self, values: Sequence[FloatArray]) -> FloatArray:
         """Return what each group of features adds to each row's margin [log-odds], (groups, rows): exact TreeSHAP.
@@ -153,9 +152,7 @@ class _Table:
 
     def __init__(self, pieces: Pieces, groups: int, *, explain: bool) -> None:
         self._pieces, self._groups, self._explain = pieces, groups, explain
-        self._room = (
-            1 + np.diff(pieces.group_start) if explain else np.ones(len(pieces.group_start) - 1, dtype=np.int64)
-        )
+        self._room = 1 + np.diff(pieces.group_start) * explain
         self._entry = np.full((len(pieces.leaf_start) - 1, 1 << MOST_SPLITS), UNSEEN, dtype=np.int32)
         self._given, self._used = np.empty(1 << 16), 0
 
