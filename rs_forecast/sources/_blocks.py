@@ -236,7 +236,7 @@ def _layout(band: BandFile) -> Layout:
         rows, cols = band.geobox.shape
         return netcdf_layout(band.href, rows, cols)
     try:
-        state = Path(band.href).stat()
+        state = band.file.stat()
         layout = _kept_layout(band.href, band.driver, state.st_mtime_ns, state.st_size)
     except (rasterio.errors.RasterioError, OSError) as err:
         raise _undecodable(band, err) from err

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,11 +53,11 @@ class Contents:
             The file cannot be read.
         """
         try:
-            stamp = _stamp(band.href)
+            stamp = _stamp(band.file)
             known = self._remembered(band, stamp)
             found = known[band.variable] if band.variable in known else self._hash(band, stamp)
             return str(found if isinstance(found, str) else found[band.step])
-        except (OSError, RuntimeError, LookupError) as err:
+        except (OSError, RuntimeError, LookupError, zipfile.BadZipFile) as err:
             raise SourceError(f"{band.href}: cannot be read ({err}); fetch it again") from err
 
     def save(self) -> None:
@@ -75,9 +76,9 @@ class Contents:
         return _hashes(self._young.get(band.href), stamp) or _hashes(self._known.get(band.href), stamp)
 
     def _hash(self, band: BandFile, stamp: list[int]) -> str | list[str]:
-        found = _step_hashes(band) if band.driver == "NetCDF" else sha256_file(Path(band.href))
+        found = _step_hashes(band) if band.driver == "NetCDF" else _file_hash(band)
         entry = {"stamp": stamp, "sha256": {**self._remembered(band, stamp), band.variable: found}}
-        if time.time_ns() - stamp[1] > _SETTLED_NS and _stamp(band.href) == stamp:
+        if time.time_ns() - stamp[1] > _SETTLED_NS and _stamp(band.file) == stamp:
             self._known[band.href] = entry
             self._learned = True
         else:
@@ -85,8 +86,8 @@ class Contents:
         return found
 
 
-def _stamp(path: str) -> list[int]:
-    state = Path(path).stat()
+def _stamp(file: Path) -> list[int]:
+    state = file.stat()
     return [state.st_size, state.st_mtime_ns, state.st_ino]
 
 
@@ -94,6 +95,17 @@ def _hashes(entry: Any, stamp: list[int]) -> dict[str, Any]:
     """Return what is remembered of a file, by variable, if it is still the one that was hashed."""
     fits = isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), dict)
     return dict(entry["sha256"]) if fits else {}
+
+
+def _file_hash(band: BandFile) -> str:
+    if str(band.file) == band.href:
+        return sha256_file(band.file)
+    member = band.href.removeprefix(f"/vsizip/{band.file}/")
+    found = hashlib.sha256()
+    with zipfile.ZipFile(band.file) as archive, archive.open(member) as stream:
+        while part := stream.read(1 << 20):
+            found.update(part)
+    return found.hexdigest()
 
 
 def _step_hashes(band: BandFile) -> list[str]:

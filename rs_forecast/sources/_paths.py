@@ -147,16 +147,16 @@ def unzipped_shapefile(file: Path, what: str, layer: str | None = None) -> Itera
         yield Path(folder) / f"{Path(shape).stem}.shp"
 
 
-def check_archive(archive: zipfile.ZipFile, name: str, what: str) -> None:
-    """Raise SourceError if the archive's declared contents are out of proportion."""
+def check_archive(archive: zipfile.ZipFile, name: str, what: str, most: int = _UNPACKED_MAX) -> None:
+    """Raise SourceError if the archive's declared contents are out of proportion, or above ``most`` bytes."""
     members = archive.infolist()
     size = sum(m.file_size for m in members)
     packed = max(1, sum(m.compress_size for m in members))
     bomb = size > _UNPACKED_FREE and size > _RATIO_MAX * packed
-    if len(members) > _MEMBERS_MAX or size > _UNPACKED_MAX or bomb:
+    if len(members) > _MEMBERS_MAX or size > most or bomb:
         raise SourceError(
             f"{what}: {name} declares {len(members)} files of {size / 1e6:.0f} MB in {packed / 1e6:.1f} MB packed; "
-            f"allowed are {_MEMBERS_MAX} files, {_UNPACKED_MAX / 1e6:.0f} MB and {_RATIO_MAX} times the packed size. "
+            f"allowed are {_MEMBERS_MAX} files, {most / 1e6:.0f} MB and {_RATIO_MAX} times the packed size. "
             "Unpack it yourself if you trust it"
         )
 

@@ -1,4 +1,4 @@
-"""Imagery from a folder: one GeoTIFF a band, or NetCDF cubes with a variable a band.
+"""Imagery from a folder: SAFE products, one GeoTIFF a band, or NetCDF cubes with a variable a band.
 
 GeoTIFFs are grouped into scenes by their names: ``<anything with a date>_<band>[_<n>m].tif``, or ``<band>.tif`` in a
 folder whose name holds the date. Scale and offset come from the file's own band metadata, from a STAC item beside it,
@@ -7,24 +7,24 @@ or from the config; a file of integers for which none of them says anything is r
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import rasterio
-import rasterio.errors
-from odc.geo.geobox import GeoBox
 
 from rs_forecast.catalog.bands import BAND_OF_CODE, SCL
 from rs_forecast.errors import DataWarning, NoDataError, SchemaError, SourceError, listing
 from rs_forecast.schema import day
 from rs_forecast.sources._cubes import read_cubes
+from rs_forecast.sources._headers import read_header
+from rs_forecast.sources._safe import METADATA, find_products, read_products
 from rs_forecast.sources._scales import Scale, config_scale, refuse_undeclared, stac_scales
-from rs_forecast.sources.scene import BandFile, Scene, check_bands, check_grid
+from rs_forecast.sources.scene import BandFile, Scene, check_bands
 
 _CODES = "|".join(BAND_OF_CODE)
 _BAND = re.compile(rf"(?:^|(?<=[_.\- ]))({_CODES})(?:[_.\-]?(\d{{2}})m)?$", re.IGNORECASE)
@@ -32,7 +32,7 @@ _OTHER = re.compile(r"(?:^|[_.\- ])(AOT|B09|B10|CLD|CLDPRB|PVI|SNW|SNWPRB|TCI|WV
 """What a Level-2A product has besides the bands of the catalogue."""
 _DATE = re.compile(r"(?<!\d)(20\d{2})-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
 _TILE = re.compile(r"(?<![0-9A-Za-z])T?(\d{2}[C-X][A-Z]{2})(?![0-9A-Za-z])")
-_NAMES = "name files like 20260302_48PWS_B04.tif"
+_NAMES = "name files like 20260302_48PWS_B04.tif, keep products in their SAFE folders"
 
 
 def open_scenes(
@@ -49,7 +49,7 @@ def open_scenes(
     Parameters
     ----------
     path
-        A folder, searched with all below it, or one or more NetCDF files.
+        A folder, searched with all below it, or one or more NetCDF files or zipped products.
     start, end
         First and last day, both included; by default all.
     latency_days
@@ -66,9 +66,16 @@ def open_scenes(
         of two with one id.
     """
     declared = config_scale(scale, offset)
-    tiffs, cubes = _find(path)
+    files = _find(path)
     latency = pd.Timedelta(days=latency_days)
-    scenes = _each_once([*_tiff_scenes(tiffs, latency, declared), *read_cubes(cubes, latency, declared)])
+    products = find_products([f.parent for f in files if f.name == METADATA], _ending(files, ".zip"))
+    inside = tuple(f"{f.parent}{os.sep}" for f in files if f.name == METADATA)
+    tiffs = [f for f in _ending(files, ".tif", ".tiff") if not str(f).startswith(inside)]
+    scenes = _each_once([
+        *read_products(products, latency),
+        *_tiff_scenes(tiffs, latency, declared),
+        *read_cubes(_ending(files, ".nc", ".nc4"), latency, declared),
+    ])  # fmt: skip
     first = day(start) if start is not None else pd.Timestamp.min
     last = day(end) if end is not None else pd.Timestamp.max
     chosen = sorted((s for s in scenes if first <= s.date <= last), key=lambda s: (s.date, s.tile, s.scene_id))
@@ -78,7 +85,7 @@ def open_scenes(
     return chosen
 
 
-def _find(path: str | Path | Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
+def _find(path: str | Path | Sequence[str | Path]) -> list[Path]:
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
     files: list[Path] = []
     for item in paths:
@@ -88,11 +95,11 @@ def _find(path: str | Path | Sequence[str | Path]) -> tuple[list[Path], list[Pat
             files.append(item)
         else:
             raise SourceError(f"{item}: there is no such folder or file of scenes; set [imagery] path")
-    files = list(dict.fromkeys(files))
-    return (
-        [f for f in files if f.suffix.lower() in (".tif", ".tiff")],
-        [f for f in files if f.suffix.lower() in (".nc", ".nc4")],
-    )
+    return list(dict.fromkeys(files))
+
+
+def _ending(files: Iterable[Path], *endings: str) -> list[Path]:
+    return [file for file in files if file.suffix.lower() in endings]
 
 
 def _each_once(scenes: Iterable[Scene]) -> list[Scene]:
@@ -101,7 +108,7 @@ def _each_once(scenes: Iterable[Scene]) -> list[Scene]:
     for scene in scenes:
         first = found.setdefault(scene.scene_id, scene)
         if first is not scene:
-            folders = [Path(next(iter(s.bands.values())).href).parent for s in (scene, first)]
+            folders = [next(iter(s.bands.values())).file.parent for s in (scene, first)]
             message = (
                 f"scene {scene.scene_id}: left out in {folders[0]}, it is also in {folders[1]}. Keep all bands of a "
                 "scene in one folder, and the tile in the name"
@@ -184,28 +191,20 @@ def _date(name: str, folder: Path) -> pd.Timestamp:
         raise SourceError(f"{folder}: {stamp[0]} in the name is no day of the calendar") from err
 
 
-def _band_file(band: str, file: Path, said: Scale | None) -> tuple[BandFile, dict[str, str]]:
+def _band_file(band: str, file: Path, said: Scale | None) -> tuple[BandFile, Mapping[str, str]]:
     """Return a band's file and its tags; ``said`` is what others than the file say of its scale and offset."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # refused below, in our words
-            with rasterio.open(file, driver="GTiff") as src:
-                grid = GeoBox((src.height, src.width), src.transform, src.crs.to_wkt() if src.crs else None)
-                whole = src.dtypes[0].startswith(("uint", "int"))
-                own, nodata, tags = (float(src.scales[0]), float(src.offsets[0])), src.nodata, dict(src.tags())
-    except (rasterio.errors.RasterioError, OSError, ValueError) as err:
-        raise SourceError(f"{file}: cannot be opened as GeoTIFF ({err}); fetch it again") from err
-    try:
-        check_grid(grid)
-    except SourceError as err:
-        raise SourceError(f"{file}: {err}") from err
+    header = read_header(str(file), "GTiff")
+    scale, nodata = header.scale, header.nodata
     if band == SCL:
-        own = (1.0, 0.0)
-    elif whole:
+        scale = (1.0, 0.0)
+    elif header.whole:
         nodata = 0.0 if nodata is None else nodata
-        if own == (1.0, 0.0):
-            own = said or refuse_undeclared(f"{file}:")
-    return BandFile(href=str(file), driver="GTiff", geobox=grid, scale=own[0], offset=own[1], nodata=nodata), tags
+        if scale == (1.0, 0.0):
+            scale = said or refuse_undeclared(f"{file}:")
+    found = BandFile(
+        href=str(file), driver="GTiff", geobox=header.geobox, scale=scale[0], offset=scale[1], nodata=nodata
+    )
+    return found, header.tags
 
 
 def _shown(path: object) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from odc.geo.geobox import GeoBox
@@ -20,7 +22,7 @@ class BandFile:
 
     href: str
     driver: str
-    """GDAL's name of the format, ``GTiff``, or ``NetCDF`` for a variable of a cube."""
+    """GDAL's name of the format, ``GTiff`` or ``JP2OpenJPEG``, or ``NetCDF`` for a variable of a cube."""
     geobox: GeoBox
     scale: float
     offset: float
@@ -28,6 +30,12 @@ class BandFile:
     variable: str = ""
     step: int = 0
     """In a cube: the variable, and the index along its time dimension."""
+
+    @property
+    def file(self) -> Path:
+        """The file on disk: ``href``, or the zip that it lies in."""
+        in_zip = re.match(r"/vsizip/(.+?\.zip)/", self.href, re.IGNORECASE)
+        return Path(in_zip[1] if in_zip else self.href)
 
 
 @dataclass(frozen=True, kw_only=True)

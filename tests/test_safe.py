@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from safe import image, metadata, product_name, write_product, zipped
+from scenes import CODES, SIZE, fields, numbers, write_scene
+
+from rs_forecast import extract_signals
+from rs_forecast.catalog.bands import BAND_OF_CODE
+from rs_forecast.errors import DataWarning
+from rs_forecast.sources._blocks import read_reflectance
+from rs_forecast.sources.local import open_scenes
+
+INDICES = ["ndvi", "ndre", "lswi"]
+
+
+def one(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (scene,) = open_scenes(path)
+    return scene
+
+
+def signals(path, parcels):
+    table = extract_signals(open_scenes(path), parcels, indices=INDICES)
+    return table.drop(columns=["scene_id", "geom_hash"], errors="ignore").sort_values("parcel_id", ignore_index=True)
+
+
+def warned(path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        scenes = open_scenes(path)
+    return scenes, "\n".join(str(item.message) for item in caught)
+
+
+def test_a_product_is_a_scene_with_bands_date_tile_and_baseline(tmp_path):
+    write_product(tmp_path)
+    scene = one(tmp_path)
+    assert (scene.scene_id, scene.tile, scene.baseline) == ("S2A_L2A_20240115_R075_48PWS", "48PWS", "05.10")
+    assert scene.date == pd.Timestamp("2024-01-15")
+    assert set(scene.bands) == {BAND_OF_CODE[code] for code in (*CODES, "SCL")}
+    assert {abs(scene.bands[BAND_OF_CODE[code]].geobox.affine.a) for code in ("B05", "SCL")} == {20}
+
+
+@pytest.mark.parametrize(("baseline", "offset"), [("05.10", -0.1), ("03.01", 0.0)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_reflectance_is_that_of_the_metadata_not_of_the_date(tmp_path, baseline, offset, packed):
+    made = numbers(3)
+    root = write_product(tmp_path / "in", baseline=baseline, bands=made)
+    if packed:
+        zipped(root)
+        shutil.rmtree(root)
+    scene = one(tmp_path / "in")
+    for code in CODES:
+        band = scene.bands[BAND_OF_CODE[code]]
+        rows, cols = (axis.ravel() for axis in np.indices(band.geobox.shape))
+        found = read_reflectance(band, band.geobox, rows, cols).reshape(band.geobox.shape)
+        due = np.where(made[code] == 0, np.nan, np.maximum(made[code] / 1e4 + offset, 0))
+        np.testing.assert_allclose(found, due, atol=1e-6, err_msg=code)
+
+
+def test_signals_of_a_product_are_those_of_the_same_ground_as_geotiffs(tmp_path):
+    made, parcels = numbers(5), fields()
+    write_product(tmp_path / "safe", bands=made)
+    write_scene(tmp_path / "tiff", offset=-0.1, bands=made)
+    due = signals(tmp_path / "tiff", parcels)
+    pd.testing.assert_frame_equal(signals(tmp_path / "safe", parcels), due, check_exact=True)
+    root = next((tmp_path / "safe").iterdir())
+    zipped(root)
+    shutil.rmtree(root)
+    pd.testing.assert_frame_equal(signals(tmp_path / "safe", parcels), due, check_exact=True)
+
+
+def test_of_one_overpass_the_newest_processing_counts(tmp_path):
+    write_product(tmp_path, "20220110", seed=1, baseline="03.01")
+    write_product(tmp_path, "20220110", seed=2, baseline="05.10")
+    scenes, said = warned(tmp_path)
+    assert [scene.baseline for scene in scenes] == ["05.10"]
+    assert "N0301" in said
+    assert "passed over" in said
+
+
+def without_offset(root):
+    text = metadata().replace('<BOA_ADD_OFFSET band_id="3">-1000</BOA_ADD_OFFSET>', "")
+    (root / "MTD_MSIL2A.xml").write_text(text)
+
+
+def truncated(root):
+    file = image(root, "B04", SIZE["B04"])
+    file.write_bytes(file.read_bytes()[:60])
+
+
+def written(text):
+    return lambda root: (root / "MTD_MSIL2A.xml").write_text(text)
+
+
+BAD = {
+    "an offset missing for one band": (without_offset, "no offset for B04"),
+    "no quantification": (written(metadata(quantification="")), "no BOA_QUANTIFICATION_VALUE"),
+    "quantification 0": (written(metadata(quantification="0")), "above 0 is due"),
+    "quantification of letters": (written(metadata(quantification="many")), "is no number"),
+    "no XML": (written("<html>Not found</html"), "cannot be read"),
+    "another document": (written("<html>Not found</html>"), "has no PROCESSING_BASELINE"),
+    "entities": (written(metadata().replace("<n1:L", '<!DOCTYPE x [<!ENTITY a "b">]><n1:L', 1)), "document type"),
+    "images gone": (lambda root: shutil.rmtree(root / "GRANULE"), "holds no image of a band"),
+    "an image cut short": (truncated, "cannot be opened as JPEG 2000"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "said"), BAD.values(), ids=BAD)
+def test_a_bad_product_is_named_and_the_rest_goes_on(tmp_path, spoil, said):
+    spoil(write_product(tmp_path))
+    write_product(tmp_path, "20240120")
+    scenes, told = warned(tmp_path)
+    assert [scene.date for scene in scenes] == [pd.Timestamp("2024-01-20")]
+    assert product_name().removesuffix(".SAFE") in told
+    assert said in told
+
+
+def test_a_damaged_zip_is_named(tmp_path):
+    file = zipped(write_product(tmp_path / "in"))
+    shutil.copy(file, tmp_path / "whole.zip")
+    (tmp_path / "cut.zip").write_bytes(file.read_bytes()[:-200])
+    shutil.rmtree(tmp_path / "in")
+    scenes, told = warned(tmp_path)
+    assert len(scenes) == 1
+    assert "cut.zip: not a readable zip" in told
