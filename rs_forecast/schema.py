@@ -355,20 +355,16 @@ def check_signals(signals: pd.DataFrame, source: str = "signals") -> None:
 
 def check_dataset(dataset: pd.DataFrame, source: str = "dataset") -> None:
     """Raise :class:`SchemaError` unless ``dataset`` is one of :func:`rs_forecast.build_dataset`."""
-    _raise_any(find_problems(_no_geometry(dataset), DATASET, source), source)
+    _raise_any(find_problems(dataset, DATASET, source), source)
     _refuse_duplicates(dataset, list(DATASET_KEY), source)
 
 
 def check_risk(risk: gpd.GeoDataFrame, source: str = "risk") -> None:
     """Raise :class:`SchemaError` unless ``risk`` is a table of :meth:`rs_forecast.RiskModel.predict`."""
-    _raise_any(find_problems(_no_geometry(risk), RISK, source), source)
+    _raise_any(find_problems(risk, RISK, source), source)
     _refuse_duplicates(risk, list(DATASET_KEY), source)
     if risk.crs is None:
         raise SchemaError(f"{source}: the risk table has no CRS; it comes from the parcels")
-
-
-def _no_geometry(table: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
 
 
 def _raise_any(problems: Sequence[Problem], source: str) -> None:
@@ -377,13 +373,19 @@ def _raise_any(problems: Sequence[Problem], source: str) -> None:
 
 
 def _refuse_duplicates(table: pd.DataFrame, key: list[str], source: str) -> None:
-    by_number = isinstance(table[key[0]].dtype, pd.CategoricalDtype)
-    if by_number and in_order([sort_codes(table[k]) for k in key], strictly=True):
-        return
+    if any(in_order([_sortable(table[k]) for k in order], strictly=True) for order in (key, [*key[1:], key[0]])):
+        return  # as our own tables come, by parcel or part by part
     twice = table.duplicated(key)
     if twice.any():
         first = ", ".join(f"{k}={_shown(v)}" for k, v in table.loc[twice, key].iloc[0].items())
         raise SchemaError(f"{source}: {int(twice.sum())} rows repeat an earlier key, the first is {first}")
+
+
+def _sortable(values: pd.Series) -> Any:
+    """Return values whose neighbours can be compared; texts and numbers are so as they stand."""
+    if values.dtype == "str":
+        return values.array
+    return values.to_numpy() if values.dtype.kind in "fiu" else sort_codes(values)
 
 
 def _is_clean(values: pd.Series, field: Field) -> bool:
@@ -406,10 +408,10 @@ def _is_clean(values: pd.Series, field: Field) -> bool:
 
 
 def _as_texts(table: pd.DataFrame, fields: Sequence[Field]) -> pd.DataFrame:
-    """Return the table with categories of texts as the texts themselves."""
-    found = [f.name for f in fields if f.kind == "text" and f.name in table.columns]
-    texts = [name for name in found if isinstance(table[name].dtype, pd.CategoricalDtype)]
-    return table.astype(dict.fromkeys(texts, "str")) if texts else table
+    """Return the columns that ``fields`` name, categories of texts as the texts themselves."""
+    found = [field for field in fields if field.name in table.columns]
+    texts = [f.name for f in found if f.kind == "text" and isinstance(table[f.name].dtype, pd.CategoricalDtype)]
+    return pd.DataFrame(table[[field.name for field in found]]).astype(dict.fromkeys(texts, "str"))
 
 
 def _problems(cases: pd.DataFrame, fields: Sequence[Field], source: str) -> list[Problem]:
