@@ -39,8 +39,8 @@ def risk_table(
         raise SchemaError("the dataset has no geometry with a CRS; forecast from what build_dataset returns")
     assessable = (dataset["status"] != NOT_ASSESSABLE).to_numpy() & np.isfinite(probability)
     shown = np.where(assessable, probability, np.nan)
-    texts = pd.array([reasons], dtype="str").repeat(len(dataset)) if isinstance(reasons, str) else reasons
-    texts = pd.Series(texts, index=dataset.index, dtype="str")
+    told = pd.array([reasons], dtype="str").repeat(len(dataset)) if isinstance(reasons, str) else reasons
+    texts = pd.Series(told, index=dataset.index, dtype="str")
     columns = {
         **{name: dataset[name] for name in _KEPT},
         "probability": shown,

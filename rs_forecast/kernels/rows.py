@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_forecast.kernels._jit import jit
+from rs_forecast.kernels._jit import jit, share_out
 
 Numbers = NDArray[np.integer[Any]]
 
@@ -51,6 +51,30 @@ def scatter(values: NDArray[Any], row: Numbers, at: NDArray[np.integer[Any]], ou
     _scatter(values, row, at, out)
 
 
+def weighted_means(
+    key: Numbers, source: Numbers, weight: NDArray[np.float64], values: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Return the mean over each key's sources, by weight, of the values that are there; NaN where none is.
+
+    Parameters
+    ----------
+    key, source, weight
+        One entry for each pair; of a negative key or source none counts.
+    values
+        (column, source), NaN for missing.
+    count
+        Number of keys.
+
+    Returns
+    -------
+    ndarray
+        (column, key).
+    """
+    out = np.empty((len(values), count))
+    share_out(lambda k: _weighted_mean(key, source, weight, values[k], out[k]), range(len(values)))
+    return out
+
+
 @jit
 def _elect(key, weight, look, best, winner):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     for i in range(len(key)):
@@ -72,3 +96,14 @@ def _scatter(values, row, at, out):  # type: ignore[no-untyped-def]  # pragma: n
             k = at[look, i]
             if k >= 0:
                 out[k] = values[look, row[i]]
+
+
+@jit
+def _weighted_mean(key, source, weight, value, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    total, shares = np.zeros(len(out)), np.zeros(len(out))
+    for i in range(len(key)):
+        if key[i] >= 0 and source[i] >= 0 and not np.isnan(value[source[i]]):
+            total[key[i]] += weight[i] * value[source[i]]
+            shares[key[i]] += weight[i]
+    for k in range(len(out)):
+        out[k] = total[k] / shares[k] if shares[k] > 0 else np.nan
