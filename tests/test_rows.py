@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rs_forecast.kernels.rows import weighted_means
+from rs_forecast.kernels import rows as kernels
+from rs_forecast.kernels.rows import scatter, weighted_means
 
 KEYS, SOURCES = 5, 3
 pairs = st.lists(
@@ -31,3 +33,18 @@ def test_oracle_weighted_means_are_those_of_pandas(rows, seed):
         shares = table["weight"].groupby(table["key"]).sum()
         expected = (total / shares.where(shares > 0)).reindex(range(KEYS))
         np.testing.assert_allclose(own, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("together", [1, 4, 100])
+def test_scattered_values_are_those_of_plain_indexing(monkeypatch, together):
+    monkeypatch.setattr(kernels, "_TOGETHER", together)
+    rng = np.random.default_rng(3)
+    looks = [rng.random(20).astype(np.float32) for _ in range(3)]
+    row = rng.integers(0, 20, 10)
+    places = rng.permutation(40)[:30].reshape(3, 10).astype(np.int32)
+    places[rng.random((3, 10)) < 0.3] = -1
+    out, expected = np.full(40, np.nan, np.float32), np.full(40, np.nan, np.float32)
+    scatter(looks, row, list(places), out)
+    for values, at in zip(looks, places, strict=True):
+        expected[at[at >= 0]] = values[row][at >= 0]
+    np.testing.assert_array_equal(out, expected)

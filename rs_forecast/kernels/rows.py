@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from rs_forecast.kernels._jit import jit, share_out
 
+_TOGETHER = 16_384
+"""Entries that are copied from one look before the next has its turn."""
 Numbers = NDArray[np.integer[Any]]
 
 
@@ -34,21 +37,26 @@ def place(key: Numbers, free: NDArray[np.int64], at: NDArray[np.int64]) -> None:
     _place(key, free, at)
 
 
-def scatter(values: NDArray[Any], row: Numbers, at: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
-    """Copy ``values[look, row]`` to ``out[at[look]]``, where ``at`` is not negative.
+def scatter(
+    looks: Sequence[NDArray[Any]], row: Numbers, at: Sequence[NDArray[np.integer[Any]]], out: NDArray[Any]
+) -> None:
+    """Copy ``looks[k][row]`` to ``out[at[k]]``, where ``at[k]`` is not negative.
 
     Parameters
     ----------
-    values
-        (look, row).
+    looks
+        Values of each look.
     row
         For each entry its row, the same in all looks.
     at
-        (look, entry): where it goes. The looks of an entry lie side by side there, so they are copied together.
+        Of each look, where each entry goes. Entries that follow one another go to places that lie close together, so
+        they are copied some at a time from all looks: what is written stays in the processor's cache until it is full.
     out
         Changed in place.
     """
-    _scatter(values, row, at, out)
+    for first in range(0, len(row), _TOGETHER):
+        for values, to in zip(looks, at, strict=True):
+            _scatter(values, row, to, first, min(first + _TOGETHER, len(row)), out)
 
 
 def weighted_means(
@@ -90,12 +98,10 @@ def _place(key, free, at):  # type: ignore[no-untyped-def]  # pragma: no cover -
 
 
 @jit
-def _scatter(values, row, at, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    for i in range(len(row)):
-        for look in range(len(at)):
-            k = at[look, i]
-            if k >= 0:
-                out[k] = values[look, row[i]]
+def _scatter(values, row, at, first, past, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    for i in range(first, past):
+        if at[i] >= 0:
+            out[at[i]] = values[row[i]]
 
 
 @jit
