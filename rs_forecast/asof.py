@@ -46,14 +46,13 @@ class Versions:
         same = np.ones(max(len(table) - 1, 0), bool)
         for column in codes[:-1]:
             same &= column[1:] == column[:-1]
-        self._replaced_at = np.full(len(table), np.datetime64("NaT", "us"), "datetime64[us]")
-        self._replaced_at[:-1][same] = self._known[1:][same]
+        self._with_newer = np.flatnonzero(same)
+        """Rows of which the next is a newer version."""
 
     def at(self, issued: pd.Timestamp) -> pd.DataFrame:
         """Return the rows known at ``issued``, sorted by key."""
-        day = issued.to_datetime64()
-        replaced = self._replaced_at <= day  # NaT compares as false: never replaced
-        use = (self._known <= day) & ~replaced
+        use = self._known <= issued.to_datetime64()
+        use[self._with_newer[use[self._with_newer + 1]]] = False
         return self._table if use.all() else self._table.loc[use]
 
 

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from rs_forecast.kernels._jit import share_out
+from rs_forecast.kernels.ranks import line_ranks
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
@@ -51,16 +54,19 @@ class Calibration:
         leaves out what the trees would have learned from other visits, fields unlike those visited, errors of
         weather and imagery, and a changing world. It is a range of the probability, not of what will be found.
         """
-        ends = np.empty((2, len(margin)))
-        slope = np.array([[s.slope] for s in self.samples])
-        intercept = np.array([[s.intercept] for s in self.samples])
-        for start in range(0, len(margin), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        slope = np.array([sample.slope for sample in self.samples])
+        intercept = np.array([sample.intercept for sample in self.samples])
+        low, high = np.quantile(np.arange(len(slope)), RANGE, method="inverted_cdf").tolist()
+
+        def of(part: FloatArray) -> FloatArray:
             # The probability rises with the log-odds, so that quantiles may be taken before the curve.
-            ends[:, part] = np.quantile(slope * margin[part] + intercept, RANGE, axis=0, method="inverted_cdf")
-        middle = self.probability(margin)
-        low, high = expit(ends)
-        return np.minimum(low, middle), np.maximum(high, middle)
+            below, above = expit(line_ranks(part, slope, intercept, low, high))
+            middle = self.probability(part)
+            return np.stack([np.minimum(below, middle), np.maximum(above, middle)])
+
+        parts = share_out(of, [margin[start : start + _CHUNK] for start in range(0, max(len(margin), 1), _CHUNK)])
+        lower, upper = np.concatenate(parts, axis=1)
+        return lower, upper
 
     def to_dict(self) -> dict[str, Any]:
         """Return the calibration as plain JSON."""

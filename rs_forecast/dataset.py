@@ -19,9 +19,13 @@ from rs_forecast.asof import AsOf, Tables
 from rs_forecast.catalog import PESTS, SEASONS, Pest, Season
 from rs_forecast.catalog.seasons import season_of
 from rs_forecast.errors import ConfigError, NoDataError
+from rs_forecast.kernels._jit import share_out
 
 _ZONES = ("sub_zone", "commune_code")
 _WEEK = pd.Timedelta(weeks=1)
+_LARGE = 1_000_000
+"""Numbers below which a second thread is not worth its start."""
+_NEVER = np.datetime64("NaT", "us")
 
 
 class _Ground(NamedTuple):
@@ -31,16 +35,20 @@ class _Ground(NamedTuple):
     rank: NDArray[np.intp]
     """Place of each parcel in the order of the ids."""
     zone: NDArray[np.int64]
-    table: gpd.GeoDataFrame
+    texts: pd.DataFrame
+    """Commune, sub-zone and crop, as far as they are known."""
 
 
 class _Asked(NamedTuple):
-    """Rows wanted of one issue date: for a pest and weeks ahead, positions of parcels and their labels (None: live)."""
+    """Rows wanted of one issue date, for a pest and weeks ahead."""
 
     pest: Pest
     horizon: int
     where: NDArray[np.intp]
-    labels: pd.DataFrame | None = None
+    """Positions of the parcels."""
+    label: NDArray[np.float64]
+    known_at: NDArray[np.datetime64]
+    """The day each label was known."""
 
 
 def build_dataset(
@@ -101,7 +109,8 @@ def build_dataset(
     ground = _ground(parcels)
     if issued is not None:
         day = schema.day(issued)
-        wanted = {day: [_Asked(p, h, np.arange(len(parcels))) for p in rows for h in horizons]}
+        unknown = np.arange(len(parcels)), np.full(len(parcels), np.nan), np.full(len(parcels), _NEVER)
+        wanted = {day: [_Asked(p, h, *unknown) for p in rows for h in horizons]}
     else:
         wanted = _labelled(tables.surveys, rows, horizons, ground.ids, until)
     history = AsOf(tables)
@@ -131,69 +140,86 @@ def _rows_at(
     imagery, last_look = features.signal_features(known.signals, ground.ids, ground.zone, issued)
     weather = features.weather_features(known.weather, known.weights, ground.ids, issued)
     monday = issued - pd.Timedelta(days=issued.day_of_week)
-    weeks = {horizon: monday + horizon * _WEEK for _, horizon, _, _ in asked}
+    weeks = {one.horizon: monday + one.horizon * _WEEK for one in asked}
     visits = {
         pest.name: features.survey_features(known.surveys, pest, ground.ids, ground.zone, issued, list(weeks.values()))
-        for pest in {pest.name: pest for pest, _, _, _ in asked}.values()
+        for pest in {one.pest.name: one.pest for one in asked}.values()
     }
-    heads, columns = [], []
-    for pest, horizon, at, labels in asked:
-        valid_from = weeks[horizon]
-        found = {
+    columns = [
+        {
             **imagery,
             **weather,
-            **visits[pest.name][list(weeks).index(horizon)],
-            **features.crop_features(known.crops, ground.ids, issued, valid_from),
-            **features.calendar_features(len(ground.ids), valid_from),
+            **visits[one.pest.name][list(weeks).index(one.horizon)],
+            **features.crop_features(known.crops, ground.ids, issued, weeks[one.horizon]),
+            **features.calendar_features(len(ground.ids), weeks[one.horizon]),
         }
-        columns.append(found)
-        heads.append(
-            pd.DataFrame(
-                {
-                    schema.PARCEL: ground.ids[at],
-                    "issued": issued,
-                    "pest": pest.name,
-                    "horizon_weeks": float(horizon),
-                    "valid_from": valid_from,
-                    "valid_to": valid_from + _WEEK - pd.Timedelta(days=1),
-                    "season": season_of(valid_from.date(), seasons),
-                    "commune_code": ground.table["commune_code"].array[at],
-                    "sub_zone": ground.table["sub_zone"].array[at],
-                    "status": _status(pest, found, ground)[at],
-                    "last_clear_obs": last_look[at],
-                    "label": np.nan if labels is None else labels["label"].to_numpy(),
-                    "label_known_at": np.datetime64("NaT", "us") if labels is None else labels["known_at"].to_numpy(),
-                }
-            )
-        )
-    days = ["issued", "valid_from", "valid_to", "last_clear_obs", "label_known_at"]
-    head = pd.concat(heads, ignore_index=True).astype(dict.fromkeys(days, "datetime64[us]"))
+        for one in asked
+    ]
+    status = [_status(one.pest, found, ground)[one.where] for one, found in zip(asked, columns, strict=True)]
+    head = _head(issued, asked, weeks, ground, seasons)
+    head["status"] = pd.array(schema.STATUSES, dtype="str")[np.concatenate(status)]
+    head["last_clear_obs"] = last_look[np.concatenate([one.where for one in asked])]
+    head = head[[field.name for field in schema.DATASET]]
     block = np.empty((len(columns[0]), len(head)))  # (feature, row), filled in place: a province has 1e8 numbers
     rows = [slice(None) if np.array_equal(one.where, np.arange(len(ground.ids))) else one.where for one in asked]
-    for k, name in enumerate(columns[0]):
-        np.concatenate([found[name][at] for found, at in zip(columns, rows, strict=True)], out=block[k])
-    return pd.concat([head, pd.DataFrame(block.T, columns=list(columns[0]), copy=False)], axis=1)
+    names = list(columns[0])
+
+    def fill(k: int) -> None:
+        np.concatenate([found[names[k]][at] for found, at in zip(columns, rows, strict=True)], out=block[k])
+
+    share_out(fill, range(len(names)), threads=None if block.size > _LARGE else 1)
+    return pd.concat([head, pd.DataFrame(block.T, columns=names, copy=False)], axis=1)
+
+
+def _head(
+    issued: pd.Timestamp,
+    asked: Sequence[_Asked],
+    weeks: Mapping[int, pd.Timestamp],
+    ground: _Ground,
+    seasons: Sequence[Season],
+) -> pd.DataFrame:
+    """Return the columns of ``schema.DATASET`` that come from what is asked; of each, its rows follow one another."""
+    where = np.concatenate([one.where for one in asked])
+    counts = [len(one.where) for one in asked]
+    monday = np.array([weeks[one.horizon] for one in asked], "datetime64[us]")
+    season = [season_of(weeks[one.horizon].date(), seasons) for one in asked]
+    columns = {
+        schema.PARCEL: ground.ids.array[where],
+        "issued": np.full(len(where), issued.to_datetime64(), "datetime64[us]"),
+        "pest": pd.array([one.pest.name for one in asked], dtype="str").repeat(counts),
+        "horizon_weeks": np.repeat([float(one.horizon) for one in asked], counts),
+        "valid_from": np.repeat(monday, counts),
+        "valid_to": np.repeat(monday + np.timedelta64(6, "D"), counts),
+        "season": pd.array(season, dtype="str").repeat(counts),
+        "commune_code": ground.texts["commune_code"].array[where],
+        "sub_zone": ground.texts["sub_zone"].array[where],
+        "label": np.concatenate([one.label for one in asked]),
+        "label_known_at": np.concatenate([one.known_at for one in asked]),
+    }
+    return pd.DataFrame(columns, copy=False)
 
 
 def _sorted(asked: _Asked, ground: _Ground) -> _Asked:
     """Return what is asked with its parcels in the order of their ids."""
     order = np.argsort(ground.rank[asked.where], kind="stable")
-    labels = asked.labels if asked.labels is None else asked.labels.iloc[order]
-    return asked._replace(where=asked.where[order], labels=labels)
+    if (order[1:] > order[:-1]).all():
+        return asked
+    return asked._replace(where=asked.where[order], label=asked.label[order], known_at=asked.known_at[order])
 
 
-def _status(pest: Pest, found: features.Columns, ground: _Ground) -> NDArray[np.object_]:
-    """What each parcel's forecast would rest on."""
+def _status(pest: Pest, found: features.Columns, ground: _Ground) -> NDArray[np.int64]:
+    """What each parcel's forecast would rest on, as a place in ``schema.STATUSES``."""
+    ok, stale, no_imagery, not_assessable = range(len(schema.STATUSES))
     age = found["data_age_days"]
-    out = np.where(np.isnan(age), "no_imagery", np.where(age > pest.stale_after_days, "stale", "ok")).astype(object)
-    crop = ground.table["crop"]
+    out = np.where(np.isnan(age), no_imagery, np.where(age > pest.stale_after_days, stale, ok))
+    crop = ground.texts["crop"]
     if pest.crop:
-        out[(crop.notna() & (crop != pest.crop)).to_numpy()] = schema.NOT_ASSESSABLE
-    bare = np.ones(len(out), bool)
+        out[(crop.notna() & (crop != pest.crop)).to_numpy()] = not_assessable
+    bare = np.arange(len(out))
     for name, column in found.items():
         if name not in _EVERYWHERE:
-            bare &= np.isnan(column)
-    out[bare] = schema.NOT_ASSESSABLE
+            bare = bare[np.isnan(column[bare])]
+    out[bare] = not_assessable
     return out
 
 
@@ -225,7 +251,8 @@ def _labelled(
             group = labels.loc[labels["week"] == week]
             at = ids.get_indexer(pd.Index(group[schema.PARCEL]))
             for horizon in horizons:
-                wanted.setdefault(week - horizon * _WEEK, []).append(_Asked(pest, horizon, at, group))
+                one = _Asked(pest, horizon, at, group["label"].to_numpy(), group["known_at"].to_numpy("datetime64[us]"))
+                wanted.setdefault(week - horizon * _WEEK, []).append(one)
     if not wanted:
         raise NoDataError(
             f"{len(surveys)} survey rows give no label for {', '.join(p.name for p in pests)}"
@@ -235,13 +262,19 @@ def _labelled(
 
 
 def _ground(parcels: gpd.GeoDataFrame) -> _Ground:
-    table = parcels.reindex(columns=[*parcels.columns, *({*_ZONES, "crop"} - set(parcels.columns))])
-    for name in (*_ZONES, "crop"):
-        table[name] = table[name].astype("str").where(table[name].notna(), None).astype("str")
-    zone = table["sub_zone"].fillna(table["commune_code"]).fillna("")
-    ids = pd.Index(table[schema.PARCEL])
+    texts = pd.DataFrame({name: _texts(parcels, name) for name in (*_ZONES, "crop")}, copy=False)
+    zone = texts["sub_zone"].fillna(texts["commune_code"]).fillna("")
+    ids = pd.Index(parcels[schema.PARCEL])
     rank = np.arange(len(ids)) if ids.is_monotonic_increasing else np.argsort(ids.argsort())
-    return _Ground(ids, rank, pd.factorize(zone)[0].astype(np.int64), table)
+    return _Ground(ids, rank, pd.factorize(zone)[0].astype(np.int64), texts)
+
+
+def _texts(parcels: gpd.GeoDataFrame, name: str) -> Any:
+    """Return a column of the parcels as texts, all missing if they have none."""
+    if name not in parcels.columns:
+        return pd.array([None], dtype="str").repeat(len(parcels))
+    own = parcels[name]
+    return own.array if own.dtype == "str" else own.astype("str").where(own.notna(), None).astype("str").array
 
 
 def _tables(

@@ -6,7 +6,7 @@ known, so that the days by which a source is late shift a window and do not thin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from rs_forecast import schema
 from rs_forecast.asof import check_known
 from rs_forecast.catalog import WEATHER_FEATURES, Pest, WeatherFeature
 from rs_forecast.kernels import series
+from rs_forecast.kernels.rows import weighted_means
+from rs_forecast.kernels.series import Window
 
 Columns = dict[str, NDArray[np.float64]]
 Codes = NDArray[np.int64]
@@ -36,11 +38,8 @@ LONGEST_CROP = 150
 LATEST_WEATHER = 15
 """Days after which the newest weather says nothing of the present [days]."""
 
-_WINDOWS: dict[str, Callable[..., NDArray[np.float64]]] = {
-    "mean": series.window_mean,
-    "min": series.window_min,
-    "max": series.window_max,
-}
+_WEATHER_HOW = {"sum": "mean", "anomaly": "mean", "days_above": "count_above"}
+_MONTH, _QUARTER, _SLOPE = Window("mean", 30), Window("mean", 90), Window("slope", 60)
 
 
 def signal_features(
@@ -67,26 +66,29 @@ def signal_features(
     rows, key = _of_parcels(signals[schema.PARCEL], ids, (signals["date"] <= issued).to_numpy())
     days = _day_number(signals["date"])[rows]
     order, starts = series.pack(key, days, len(ids))
-    if not _is_range(order):
+    if not isinstance(order, slice):
         days, rows = days[order], np.arange(len(signals))[rows][order]
-    query, at = np.arange(len(ids)), np.full(len(ids), _day_number_of(issued))
-    cloudy = signals["valid_fraction"].to_numpy()[rows] < MIN_CLEAR  # missing, as any value there
-    clear = np.where(cloudy, np.nan, 1.0)
-    _, age = series.last_value(days, clear, starts, query, at)
-    out: Columns = {
-        "data_age_days": age,
-        "clear_looks_90d": np.nan_to_num(series.window_count_above(days, clear, starts, query, at, 90, 0)),
-    }
+    query, at = _each(len(ids), _day_number_of(issued))
+    fraction = signals["valid_fraction"].to_numpy()[rows]
+    clear = ~(fraction < MIN_CLEAR)  # what is cloudy is missing, as any value there
+    newest = series.last_rows(days, fraction, fraction, starts, query, at, clear)
+    age = at - series.at_rows(days, newest)
+    (looks,) = series.windows(days, fraction, starts, query, at, [Window("count_above", 90, 0, MIN_CLEAR)])
+    out: Columns = {"data_age_days": age, "clear_looks_90d": looks}
+    past = _past_years(_MONTH, days, at)
     for name in _index_names(signals):
-        mean, high, low = (signals[f"{name}_{stat}"].to_numpy()[rows] * clear for stat in ("mean", "p90", "p10"))
-        spread = high - low
-        month = series.window_mean(days, mean, starts, query, at, 30)
-        out[f"{name}_mean_last"] = series.last_value(days, mean, starts, query, at)[0]
+        mean, high, low = (signals[f"{name}_{stat}"].to_numpy()[rows] for stat in ("mean", "p90", "p10"))
+        newest = series.last_rows(days, mean, mean, starts, query, at, clear)
+        both = series.last_rows(days, high, low, starts, query, at, clear)
+        month, quarter, slope, *years = series.windows(
+            days, mean, starts, query, at, [_MONTH, _QUARTER, _SLOPE, *past], clear
+        )
+        out[f"{name}_mean_last"] = series.at_rows(mean, newest)
         out[f"{name}_mean_30d"] = month
-        out[f"{name}_mean_90d"] = series.window_mean(days, mean, starts, query, at, 90)
-        out[f"{name}_mean_slope_60d"] = series.window_slope(days, mean, starts, query, at, 60)
-        out[f"{name}_spread_last"] = series.last_value(days, spread, starts, query, at)[0]
-        out[f"{name}_anomaly_30d"] = month - _past_years(series.window_mean, days, mean, starts, query, at, 30)
+        out[f"{name}_mean_90d"] = quarter
+        out[f"{name}_mean_slope_60d"] = slope
+        out[f"{name}_spread_last"] = series.at_rows(high, both) - series.at_rows(low, both)
+        out[f"{name}_anomaly_30d"] = month - _mean_of(years, len(ids))
         out[f"{name}_vs_near"] = month - _group_mean(month, zone)
     last = np.full(len(ids), np.datetime64("NaT", "us"), "datetime64[us]")
     seen = ~np.isnan(age)
@@ -102,7 +104,8 @@ def weather_features(weather: pd.DataFrame, weights: pd.DataFrame, ids: pd.Index
     """
     check_known(weather, issued, "weather")
     past = weather.loc[weather["date"] <= issued]
-    sites = pd.Index(weights["site"].unique())
+    site, names = pd.factorize(weights["site"])
+    sites = pd.Index(names)
     key = sites.get_indexer(pd.Index(past["site"]))
     past, key = past.loc[key >= 0], key[key >= 0]
     days = _day_number(past["date"])
@@ -112,16 +115,14 @@ def weather_features(weather: pd.DataFrame, weights: pd.DataFrame, ids: pd.Index
     filled = starts[1:] > starts[:-1]
     at[filled] = days[starts[1:][filled] - 1]
     query = np.where(filled & (today - at <= LATEST_WEATHER), query, -1)
-    parcel = ids.get_indexer(pd.Index(weights[schema.PARCEL]))
-    site, weight = sites.get_indexer(pd.Index(weights["site"])), weights["weight"].to_numpy(np.float64)
-    out: Columns = {}
-    for row in WEATHER_FEATURES.values():
-        value = past[row.variable].to_numpy(np.float64)[order] if row.variable in past else np.full(len(days), np.nan)
-        of_site = _weather_feature(row, days, value, starts, query, at)[site]
-        use = (parcel >= 0) & ~np.isnan(of_site)  # of a parcel's sites, those that have a value
-        total = np.bincount(parcel[use], weight[use] * of_site[use], minlength=len(ids))
-        out[row.name] = _ratio(total, np.bincount(parcel[use], weight[use], minlength=len(ids)))
-    return out
+    parcel, weight = _places(weights[schema.PARCEL], ids), weights["weight"].to_numpy(np.float64)
+    unknown = np.full(len(days), np.nan)
+    of_site = np.empty((len(WEATHER_FEATURES), len(sites)))
+    for k, row in enumerate(WEATHER_FEATURES.values()):
+        value = past[row.variable].to_numpy(np.float64)[order] if row.variable in past else unknown
+        of_site[k] = _weather_feature(row, days, value, starts, query, at)
+    of_parcel = weighted_means(parcel, site, weight, of_site, len(ids))
+    return dict(zip(WEATHER_FEATURES, of_parcel, strict=True))
 
 
 def survey_features(
@@ -141,91 +142,78 @@ def survey_features(
     """
     check_known(surveys, issued, "surveys")
     own = surveys.loc[(surveys["pest"] == pest.name) & (surveys["date"] <= issued)]
-    key = ids.get_indexer(pd.Index(own[schema.PARCEL]))
+    key = _places(own[schema.PARCEL], ids)
     own, key = own.loc[key >= 0], key[key >= 0]
     value = own["value"].to_numpy(np.float64)
     event = np.asarray(pest.is_event(value), np.float64)
     days = _day_number(own["date"])
-    at = np.full(len(ids), _day_number_of(issued))
+    today = _day_number_of(issued)
     order, starts = series.pack(key, days, len(ids))
-    last_event, age = series.last_value(days[order], event[order], starts, np.arange(len(ids)), at)
-    last_value, _ = series.last_value(days[order], np.log1p(value)[order], starts, np.arange(len(ids)), at)
+    newest = series.last_rows(days[order], value[order], value[order], starts, *_each(len(ids), today))
     zones = int(zone.max(initial=-1)) + 1
-    order, starts = series.pack(zone[key], days, zones)
-    near_args = (starts, zone, at, VISIT_DAYS)
-    near = series.window_mean(days[order], event[order], *near_args)
-    near_log = series.window_mean(days[order], np.log1p(value)[order], *near_args)
-    visits = series.window_count_above(days[order], np.ones(len(days)), *near_args, 0.0)
-    recent, before = (_rate(event, days, at[0] - lag, 14) for lag in (0, 14))
-    region = _rate(event, days, at[0], VISIT_DAYS) if len(at) else np.nan
+    near, starts = series.pack(zone[key], days, zones)
+    asked = [Window("mean", VISIT_DAYS), Window("count_above", VISIT_DAYS, least=0)]
+    rate, visits = series.windows(days[near], event[near], starts, *_each(zones, today), asked)
+    (log,) = series.windows(days[near], np.log1p(value)[near], starts, *_each(zones, today), asked[:1])
+    recent, before = (_rate(event, days, today - lag, 14) for lag in (0, 14))
     same = {
-        "survey_last_event": last_event,
-        "survey_last_log1p": last_value,
-        "survey_last_age_days": age,
-        "survey_near_event_rate": near,
-        "survey_near_log1p": near_log,
-        "survey_near_visits": np.nan_to_num(visits),
-        "survey_region_event_rate": np.full(len(ids), region),
-        "survey_region_trend": np.full(len(ids), recent - before),
+        "survey_last_event": series.at_rows(event[order], newest),
+        "survey_last_log1p": series.at_rows(np.log1p(value)[order], newest),
+        "survey_last_age_days": today - series.at_rows(days[order], newest),
+        "survey_near_event_rate": rate[zone],
+        "survey_near_log1p": log[zone],
+        "survey_near_visits": visits[zone],
+        "survey_region_event_rate": _everywhere(_rate(event, days, today, VISIT_DAYS), len(ids)),
+        "survey_region_trend": _everywhere(recent - before, len(ids)),
     }
-    rates = [_week_rate(event, days, _day_number_of(issued), _day_number_of(week)) for week in valid_from]
-    return [{**same, "survey_week_event_rate": np.full(len(ids), rate)} for rate in rates]
+    rates = [_week_rate(event, days, today, _day_number_of(week)) for week in valid_from]
+    return [{**same, "survey_week_event_rate": _everywhere(rate, len(ids))} for rate in rates]
 
 
 def crop_features(crops: pd.DataFrame, ids: pd.Index, issued: pd.Timestamp, valid_from: pd.Timestamp) -> Columns:
     """Return ``crop_age_days``: days from the newest known sowing to the valid week; NaN where unknown or long gone."""
     check_known(crops, issued, "crops")
     sown = crops.loc[crops["sown"] <= valid_from]
-    key = ids.get_indexer(pd.Index(sown[schema.PARCEL]))
+    key = _places(sown[schema.PARCEL], ids)
     sown, key = sown.loc[key >= 0], key[key >= 0]
     days = _day_number(sown["sown"])
     order, starts = series.pack(key, days, len(ids))
-    at = np.full(len(ids), _day_number_of(valid_from))
-    _, age = series.last_value(days[order], np.ones(len(days)), starts, np.arange(len(ids)), at)
+    query, at = _each(len(ids), _day_number_of(valid_from))
+    _, age = series.last_value(days[order], np.ones(len(days)), starts, query, at)
     return {"crop_age_days": np.where(age <= LONGEST_CROP, age, np.nan)}
 
 
 def calendar_features(count: int, valid_from: pd.Timestamp) -> Columns:
     """Return the valid week's place in the year as ``week_sin`` and ``week_cos``."""
     angle = 2 * np.pi * (valid_from.day_of_year - 1) / 365.25
-    return {"week_sin": np.full(count, np.sin(angle)), "week_cos": np.full(count, np.cos(angle))}
+    return {"week_sin": _everywhere(np.sin(angle), count), "week_cos": _everywhere(np.cos(angle), count)}
 
 
 def _weather_feature(
     row: WeatherFeature, days: Codes, value: NDArray[np.float64], starts: Codes, query: Codes, at: Codes
 ) -> NDArray[np.float64]:
     least = int(np.ceil(row.window_days * 2 / 3))
-    args = (days, value, starts, query, at, row.window_days)
+    window = Window(_WEATHER_HOW.get(row.how, row.how), row.window_days, least, row.base)
+    past = _past_years(window, days, at) if row.how == "anomaly" else []
+    answers = series.windows(days, value, starts, query, at, [window, *past])
+    found: NDArray[np.float64] = answers[0]
     if row.how == "sum":  # of the days there are, at their mean: a missing day is not a dry one
-        return series.window_mean(*args, least) * row.window_days
-    if row.how == "days_above":
-        return series.window_count_above(*args, row.base, least)
-    if row.how == "sum_above":
-        return series.window_sum_above(*args, row.base, least)
-    if row.how == "anomaly":
-        usual = _past_years(series.window_mean, days, value, starts, query, at, row.window_days, least)
-        return series.window_mean(*args, least) - usual
-    return _WINDOWS[row.how](*args, least)
+        return found * row.window_days
+    return found - _mean_of(answers[1:], len(query)) if row.how == "anomaly" else found
 
 
-def _past_years(
-    window: Callable[..., NDArray[np.float64]],
-    days: Codes,
-    value: NDArray[np.float64],
-    starts: Codes,
-    query: Codes,
-    at: Codes,
-    width: int,
-    least: int = 1,
-) -> NDArray[np.float64]:
-    """Mean of a window on the same day of each past year on record; NaN where there is none."""
+def _past_years(window: Window, days: Codes, at: Codes) -> list[Window]:
+    """Return the window on the same day of each past year on record."""
     years = int((at.max() - days.min()) / 365.25) if len(days) and len(at) else 0
-    if years == 0:
-        return np.full(len(query), np.nan)
-    past = [window(days, value, starts, query, at - round(365.25 * y), width, least) for y in range(1, years + 1)]
-    found = np.isfinite(past)
-    total = np.where(found, past, 0.0).sum(axis=0)
-    return _ratio(total, found.sum(axis=0))
+    return [window._replace(ago=round(365.25 * year)) for year in range(1, years + 1)]
+
+
+def _mean_of(years: Sequence[NDArray[np.float64]] | NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the mean of the years that have a value; NaN where none has."""
+    if len(years) == 0:
+        return np.full(count, np.nan)
+    found = np.isfinite(years)
+    return _ratio(np.where(found, years, 0.0).sum(axis=0), found.sum(axis=0))
 
 
 def _group_mean(value: NDArray[np.float64], group: Codes) -> NDArray[np.float64]:
@@ -243,6 +231,16 @@ def _ratio(total: NDArray[np.float64], count: NDArray[Any]) -> NDArray[np.float6
     return out
 
 
+def _each(count: int, day: int) -> tuple[Codes, Codes]:
+    """Return a query of each of ``count`` keys on one day."""
+    return np.arange(count), np.full(count, day)
+
+
+def _everywhere(value: float, count: int) -> NDArray[np.float64]:
+    """Return a column that holds one value, which stands in memory once."""
+    return np.broadcast_to(np.float64(value), count)
+
+
 def _rate(event: NDArray[np.float64], days: Codes, at: int, width: int) -> float:
     inside = (days > at - width) & (days <= at)
     return float(event[inside].mean()) if inside.any() else float("nan")
@@ -258,20 +256,24 @@ def _week_rate(event: NDArray[np.float64], days: Codes, issued: int, valid_from:
     return float((event[around].sum() + PRIOR_VISITS * overall) / (around.sum() + PRIOR_VISITS))
 
 
-def _of_parcels(parcel: pd.Series, ids: pd.Index, use: NDArray[np.bool_]) -> tuple[NDArray[np.intp] | slice, Codes]:
+def _of_parcels(
+    parcel: pd.Series, ids: pd.Index, use: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp] | slice, NDArray[np.integer[Any]]]:
     """Return which rows of those to ``use`` are of parcels among ``ids``, and each one's position there."""
     if isinstance(parcel.dtype, pd.CategoricalDtype):  # each parcel looked up once, not once a row
-        codes, names = parcel.cat.codes.to_numpy(), parcel.cat.categories
-        found = np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
-        key = np.append(found, -1).astype(np.int64)[codes]
+        key, names = parcel.cat.codes.to_numpy(), parcel.cat.categories
+        if not names.equals(ids):
+            key = np.append(ids.get_indexer(names), -1)[key]
     else:
-        key = ids.get_indexer(pd.Index(parcel)).astype(np.int64)
+        key = _places(parcel, ids)
     kept = use & (key >= 0)
     return (slice(None), key) if kept.all() else (np.flatnonzero(kept), key[kept])
 
 
-def _is_range(numbers: NDArray[np.integer]) -> bool:
-    return bool((numbers == np.arange(len(numbers))).all())
+def _places(parcel: pd.Series, ids: pd.Index) -> Codes:
+    """Return the position of each parcel among ``ids``, -1 for none."""
+    names = pd.Index(parcel)
+    return np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
 
 
 def _index_names(signals: pd.DataFrame) -> list[str]:
@@ -279,7 +281,7 @@ def _index_names(signals: pd.DataFrame) -> list[str]:
 
 
 def _day_number(dates: pd.Series) -> Codes:
-    return dates.to_numpy("datetime64[D]").astype(np.int64)
+    return dates.to_numpy("datetime64[D]").view(np.int64)
 
 
 def _day_number_of(day: pd.Timestamp) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -120,6 +121,20 @@ class Ground:
 def geometry_hashes(parcels: gpd.GeoDataFrame) -> list[str]:
     """Return sixteen hex digits per parcel that change when its outline, or its CRS, does."""
     return rings_of(parcels.geometry.to_numpy()).hashes(parcels.crs.to_wkt())
+
+
+def geometry_hash_numbers(parcels: gpd.GeoDataFrame) -> NDArray[np.uint64]:
+    """Return what :func:`geometry_hashes` writes as hex digits."""
+    return rings_of(parcels.geometry.to_numpy()).hash_numbers(parcels.crs.to_wkt())
+
+
+def hash_texts(numbers: NDArray[np.uint64]) -> pd.Index:
+    """Return sixteen hex digits each, made without a Python object for every one."""
+    digits = numbers.astype(">u8").tobytes().hex().encode()
+    ends = 16 * np.arange(len(numbers) + 1)
+    texts = pa.LargeStringArray.from_buffers(len(numbers), pa.py_buffer(ends), pa.py_buffer(digits))
+    found: pd.Index = pd.Index(pd.array(texts, dtype="str"))
+    return found
 
 
 def _grouped(placed: Placed) -> list[NDArray[np.int64]]:

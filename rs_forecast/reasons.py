@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pandas.api.extensions import ExtensionArray
 
 from rs_forecast.catalog import WEATHER_FEATURES
 from rs_forecast.kernels._jit import share_out
@@ -149,8 +150,8 @@ def groups_of(features: Sequence[str]) -> list[Group]:
     return [Group(words, tuple(places)) for words, places in found.values()]
 
 
-def reason_texts(ranks: NDArray[np.int16], groups: Sequence[Group], values: Sequence[FloatArray]) -> pd.Series:
-    """Return per row the strongest contributions in words: ``raised by humidity last week (91 %); lowered by ...``.
+def reason_texts(ranks: NDArray[np.int16], groups: Sequence[Group], values: Sequence[FloatArray]) -> ExtensionArray:
+    """Return per row, as text, the strongest contributions: ``raised by humidity last week (91 %); lowered by ...``.
 
     Parameters
     ----------
@@ -179,7 +180,7 @@ def reason_texts(ranks: NDArray[np.int16], groups: Sequence[Group], values: Sequ
     return _joined(code, pa.array([*texts, NOTHING], pa.large_string()))
 
 
-def _joined(code: NDArray[np.int32], texts: pa.Array) -> pd.Series:
+def _joined(code: NDArray[np.int32], texts: pa.Array) -> ExtensionArray:
     """Return per column of ``code`` the texts it names, with semicolons between."""
 
     def join(rows: slice) -> pa.Array:
@@ -187,4 +188,5 @@ def _joined(code: NDArray[np.int32], texts: pa.Array) -> pd.Series:
         return pc.binary_join_element_wise(*parts, pa.scalar("; ", pa.large_string()), null_handling="skip")
 
     slices = [slice(at, at + _AT_ONCE) for at in range(0, code.shape[1], _AT_ONCE)]
-    return pd.Series(pa.chunked_array(share_out(join, slices), pa.large_string()), dtype="str")
+    joined: ExtensionArray = pd.array(pa.chunked_array(share_out(join, slices), pa.large_string()), dtype="str")
+    return joined

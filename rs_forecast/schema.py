@@ -164,6 +164,8 @@ RISK = (
     Field(name="model_id", kind="text", doc="model or baseline that made the forecast"),
 )  # fmt: skip
 
+_BLOCK = 100_000
+"""Rows that are compared in one go."""
 _DAY = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?|\d{8}"
 _NOT_FEATURES = frozenset(field.name for field in DATASET) | {"geometry"}
 
@@ -267,7 +269,7 @@ def find_problems(table: pd.DataFrame, fields: Sequence[Field], source: str) -> 
 def sort_codes(values: pd.Series) -> NDArray[Any]:
     """Return numbers that stand in the order of ``values``: texts, categories of texts, or days; an empty cell last."""
     if pd.api.types.is_datetime64_dtype(values.dtype):
-        whole = values.to_numpy("datetime64[us]").astype(np.int64)
+        whole = values.to_numpy("datetime64[us]").view(np.int64)
         return np.where(values.isna(), np.iinfo(np.int64).max, whole) if values.hasnans else whole
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes, names = values.cat.codes.to_numpy(), values.cat.categories
@@ -281,12 +283,17 @@ def sort_codes(values: pd.Series) -> NDArray[Any]:
 
 def in_order(keys: Sequence[NDArray[Any]], *, strictly: bool = False) -> bool:
     """Whether rows rise by ``keys``, the first weighing most; ``strictly``: and none repeats another."""
-    settled = np.zeros(max(len(keys[0]) - 1, 0), bool)
-    for key in keys:
-        if (~settled & (key[1:] < key[:-1])).any():
+    for first in range(0, max(len(keys[0]) - 1, 0), _BLOCK):  # what is made on the way stays in the processor's cache
+        last = min(first + _BLOCK, len(keys[0]) - 1)
+        settled = np.zeros(last - first, bool)
+        for key in keys:
+            before, after = key[first:last], key[first + 1 : last + 1]
+            if (~settled & (after < before)).any():
+                return False
+            settled |= after > before
+        if strictly and not settled.all():
             return False
-        settled |= key[1:] > key[:-1]
-    return bool(settled.all()) or not strictly
+    return True
 
 
 def drop_rows(table: pd.DataFrame, problems: Sequence[Problem], source: str, mend: str) -> pd.DataFrame:
@@ -355,20 +362,16 @@ def check_signals(signals: pd.DataFrame, source: str = "signals") -> None:
 
 def check_dataset(dataset: pd.DataFrame, source: str = "dataset") -> None:
     """Raise :class:`SchemaError` unless ``dataset`` is one of :func:`rs_forecast.build_dataset`."""
-    _raise_any(find_problems(_no_geometry(dataset), DATASET, source), source)
+    _raise_any(find_problems(dataset, DATASET, source), source)
     _refuse_duplicates(dataset, list(DATASET_KEY), source)
 
 
 def check_risk(risk: gpd.GeoDataFrame, source: str = "risk") -> None:
     """Raise :class:`SchemaError` unless ``risk`` is a table of :meth:`rs_forecast.RiskModel.predict`."""
-    _raise_any(find_problems(_no_geometry(risk), RISK, source), source)
+    _raise_any(find_problems(risk, RISK, source), source)
     _refuse_duplicates(risk, list(DATASET_KEY), source)
     if risk.crs is None:
         raise SchemaError(f"{source}: the risk table has no CRS; it comes from the parcels")
-
-
-def _no_geometry(table: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
 
 
 def _raise_any(problems: Sequence[Problem], source: str) -> None:
@@ -377,13 +380,19 @@ def _raise_any(problems: Sequence[Problem], source: str) -> None:
 
 
 def _refuse_duplicates(table: pd.DataFrame, key: list[str], source: str) -> None:
-    by_number = isinstance(table[key[0]].dtype, pd.CategoricalDtype)
-    if by_number and in_order([sort_codes(table[k]) for k in key], strictly=True):
-        return
+    if any(in_order([_sortable(table[k]) for k in order], strictly=True) for order in (key, [*key[1:], key[0]])):
+        return  # as our own tables come, by parcel or part by part
     twice = table.duplicated(key)
     if twice.any():
         first = ", ".join(f"{k}={_shown(v)}" for k, v in table.loc[twice, key].iloc[0].items())
         raise SchemaError(f"{source}: {int(twice.sum())} rows repeat an earlier key, the first is {first}")
+
+
+def _sortable(values: pd.Series) -> Any:
+    """Return values whose neighbours can be compared; texts and numbers are so as they stand."""
+    if values.dtype == "str":
+        return values.array
+    return values.to_numpy() if values.dtype.kind in "fiu" else sort_codes(values)
 
 
 def _is_clean(values: pd.Series, field: Field) -> bool:
@@ -406,10 +415,10 @@ def _is_clean(values: pd.Series, field: Field) -> bool:
 
 
 def _as_texts(table: pd.DataFrame, fields: Sequence[Field]) -> pd.DataFrame:
-    """Return the table with categories of texts as the texts themselves."""
-    found = [f.name for f in fields if f.kind == "text" and f.name in table.columns]
-    texts = [name for name in found if isinstance(table[name].dtype, pd.CategoricalDtype)]
-    return table.astype(dict.fromkeys(texts, "str")) if texts else table
+    """Return the columns that ``fields`` name, categories of texts as the texts themselves."""
+    found = [field for field in fields if field.name in table.columns]
+    texts = [f.name for f in found if f.kind == "text" and isinstance(table[f.name].dtype, pd.CategoricalDtype)]
+    return pd.DataFrame(table[[field.name for field in found]]).astype(dict.fromkeys(texts, "str"))
 
 
 def _problems(cases: pd.DataFrame, fields: Sequence[Field], source: str) -> list[Problem]:

@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.calibration import _SigmoidCalibration
 from sklearn.linear_model import LogisticRegression
 
-from rs_forecast.calibration import MIN_SLOPE, Calibration, Platt, fit_calibration, fit_platt
+from rs_forecast.calibration import MIN_SLOPE, RANGE, Calibration, Platt, fit_calibration, fit_platt
 
 
 def _margins(n=800, slope=0.6, intercept=-0.4, seed=0):
@@ -79,6 +82,31 @@ def test_bounds_hold_the_probability_and_follow_blocks():
         assert (low <= p).all()
         assert (p <= high).all()
         assert (high > low).all()
+
+
+def _plain_bounds(calibration, margin):
+    lines = np.array([[s.slope, s.intercept] for s in calibration.samples])[:, :, None]
+    low, high = expit(np.quantile(lines[:, 0] * margin + lines[:, 1], RANGE, axis=0, method="inverted_cdf"))
+    middle = calibration.probability(margin)
+    return np.minimum(low, middle), np.maximum(high, middle)
+
+
+@settings(max_examples=100)
+@given(
+    samples=st.lists(st.tuples(st.floats(1e-6, 4), st.floats(-9, 9).map(lambda v: round(v, 1))), min_size=1),
+    margin=st.lists(st.floats(-20, 20) | st.sampled_from([0.0, np.inf, -np.inf, np.nan]), max_size=30),
+)
+def test_oracle_bounds_are_those_of_numpy_to_the_bit(samples, margin):
+    calibration = Calibration(platt=Platt(1.0, 0.0), samples=tuple(Platt(*one) for one in samples))
+    margin = np.array(margin, float)
+    np.testing.assert_array_equal(calibration.bounds(margin), _plain_bounds(calibration, margin))
+
+
+def test_bounds_of_many_margins_are_those_of_numpy_to_the_bit():
+    margin, event = _margins(3000)
+    calibration = fit_calibration(margin, event, np.arange(len(margin)) // 100, seed=0)
+    ask = np.random.default_rng(5).normal(-2, 2, 120_000)
+    np.testing.assert_array_equal(calibration.bounds(ask), _plain_bounds(calibration, ask))
 
 
 def test_bounds_are_the_quantiles_of_the_samples():

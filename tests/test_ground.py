@@ -21,7 +21,7 @@ from shapes import COLS, CRS, GRID, NORTH, PIXEL, ROWS, WEST, batch, seeds, tabl
 from rs_forecast import ground as module
 from rs_forecast.errors import SchemaError
 from rs_forecast.grid import output_geobox
-from rs_forecast.ground import Ground, geometry_hashes
+from rs_forecast.ground import Ground, geometry_hash_numbers, geometry_hashes, hash_texts
 from rs_forecast.kernels.coverage import coverage_table
 from rs_forecast.signals import extract_signals
 from rs_forecast.sources.local import open_scenes
@@ -230,3 +230,13 @@ def test_the_real_fields_of_the_delta(shared_data, tmp_path, computed):
     kept = [only(Ground(parcels, keep=tmp_path), grid).table for _ in range(2)]
     assert len(computed) == 1
     np.testing.assert_array_equal(kept[0].weight, kept[1].weight)
+
+
+def test_hashes_are_their_numbers_as_hex_digits():
+    numbers = np.array([0, 1, 0xFEDCBA9876543210, 2**64 - 1], np.uint64)
+    found = hash_texts(numbers)
+    assert found.dtype == "str"
+    assert found.tolist() == [f"{number:016x}" for number in numbers.tolist()]
+    assert hash_texts(numbers[:0]).tolist() == []
+    parcels = table_of(shapely.box(0, 0, 1, 1), shapely.box(0, 0, 1, 2))
+    assert hash_texts(geometry_hash_numbers(parcels)).tolist() == geometry_hashes(parcels)

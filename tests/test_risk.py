@@ -42,6 +42,20 @@ def test_the_table_of_a_baseline():
     assert risk["data_age_days"].isna().sum() == 1
 
 
+def test_rows_keep_their_index_their_order_and_what_the_dataset_says_of_itself():
+    live = LIVE.iloc[::-1]
+    live.attrs["synthetic"] = True
+    risk = risk_table(live, np.linspace(0, 1, len(live)), model_id="m", reasons=[f"row {k}" for k in range(len(live))])
+    assert risk.index.equals(live.index)
+    assert risk.attrs == {"synthetic": True}
+    taken_over = [field.name for field in RISK if field.name in live.columns and field.name != "data_age_days"]
+    pd.testing.assert_frame_equal(pd.DataFrame(risk[taken_over]), pd.DataFrame(live[taken_over]))
+    assert risk["geometry"].geom_equals(live["geometry"]).all()
+    ok = (live["status"] != "not_assessable").to_numpy()
+    assert (risk["reasons"].to_numpy() == [f"row {k}" for k in range(len(live))])[ok].all()
+    assert set(risk.dtypes[["pest", "risk_class", "reasons", "status", "model_id"]].astype(str)) == {"str"}
+
+
 def test_an_empty_table_stays_a_table():
     risk = risk_table(LIVE.iloc[:0], np.empty(0), model_id="m", reasons=[])
     assert list(risk.columns) == [*(field.name for field in RISK), "geometry"]

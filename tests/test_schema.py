@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rs_forecast import schema
@@ -373,6 +373,24 @@ def test_parcels_need_a_crs_and_unique_text_ids():
         schema.check_parcels(parcels(SQUARE, SQUARE, ids=["a", None]))
     with pytest.raises(SchemaError, match=r"column parcel_id.*allowed is a text"):
         schema.check_parcels(parcels(SQUARE, SQUARE, ids=[1, 2]))
+
+
+@pytest.mark.parametrize("texts", ["str", "category"])
+@settings(max_examples=60)
+@given(rows=st.lists(st.tuples(*[st.integers(0, 2)] * 4), max_size=12), in_order=st.booleans())
+def test_property_a_key_twice_is_found_in_any_order_of_rows(texts, rows, in_order):
+    rows = sorted(rows) if in_order else rows
+    table = good(schema.DATASET, len(rows)).reset_index(drop=True)
+    parcel, pest, weeks, day = zip(*rows, strict=True) if rows else ((), (), (), ())
+    table["parcel_id"] = pd.Series([f"p{k}" for k in parcel], dtype="str").astype(texts)
+    table["pest"] = pd.Series([f"pest{k}" for k in pest], dtype="str").astype(texts)
+    table["horizon_weeks"] = np.array(weeks, float) + 1
+    table["issued"] = (pd.Timestamp("2026-03-02") + pd.to_timedelta(list(day), unit="D")).astype("datetime64[us]")
+    if len(set(rows)) == len(rows):
+        schema.check_dataset(table)
+    else:
+        with pytest.raises(SchemaError, match=f"{len(rows) - len(set(rows))} rows repeat an earlier key"):
+            schema.check_dataset(table)
 
 
 def test_a_risk_table_needs_a_crs():

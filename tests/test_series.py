@@ -7,17 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rs_forecast.kernels import series
+from rs_forecast.kernels._jit import share_out
+from rs_forecast.kernels.series import HOW, Window
 
 KEYS = 4
-WINDOWS = {
-    "mean": (series.window_mean, lambda v, _d, _base: v.mean()),
-    "min": (series.window_min, lambda v, _d, _base: v.min()),
-    "max": (series.window_max, lambda v, _d, _base: v.max()),
-    "sum_above": (series.window_sum_above, lambda v, _d, base: np.clip(v - base, 0, None).sum()),
-    "count_above": (series.window_count_above, lambda v, _d, base: (v >= base).sum()),
-    "slope": (series.window_slope, lambda v, d, _base: np.polyfit(d, v, 1)[0] if len(set(d)) > 1 else np.nan),
+RULES = {
+    "mean": lambda v, _d, _base: v.mean(),
+    "min": lambda v, _d, _base: v.min(),
+    "max": lambda v, _d, _base: v.max(),
+    "sum_above": lambda v, _d, base: np.clip(v - base, 0, None).sum(),
+    "count_above": lambda v, _d, base: (v >= base).sum(),
+    "slope": lambda v, d, _base: np.polyfit(d, v, 1)[0] if len(set(d)) > 1 else np.nan,
 }
-BASED = ("sum_above", "count_above")
 
 
 @st.composite
@@ -41,10 +42,9 @@ def every_query():
     return key.ravel().astype(np.int64), at.ravel().astype(np.int64)
 
 
-def read(name, frame, key, at, width, base=1.0, least=None):
-    more = {} if least is None else {"least": least}
-    args = (base,) if name in BASED else ()
-    return WINDOWS[name][0](*packed(frame), key, at, width, *args, **more)
+def read(name, frame, key, at, width, base=1.0, least=1):
+    (found,) = series.windows(*packed(frame), key, at, [Window(name, width, least, base)])
+    return found
 
 
 def by_rule(name, frame, key, at, width, base, least):
@@ -52,11 +52,11 @@ def by_rule(name, frame, key, at, width, base, least):
     for q, (k, d) in enumerate(zip(key, at, strict=True)):
         rows = frame[(frame["key"] == k) & (frame["day"] <= d) & (frame["day"] > d - width)].dropna()
         if len(rows) >= least:
-            out[q] = WINDOWS[name][1](rows["value"].to_numpy(), rows["day"].to_numpy(), base)
+            out[q] = RULES[name](rows["value"].to_numpy(), rows["day"].to_numpy(), base)
     return out
 
 
-@pytest.mark.parametrize("name", WINDOWS)
+@pytest.mark.parametrize("name", RULES)
 @settings(max_examples=15)
 @given(frame=tables(), width=st.integers(1, 30), least=st.integers(1, 4), base=st.sampled_from([-1.0, 0.0, 2.5]))
 def test_oracle_windows_are_those_of_pandas(name, frame, width, least, base):
@@ -85,7 +85,64 @@ def test_oracle_the_last_value_is_that_of_pandas(frame):
             assert value[q] == rows.loc[rows["day"] == newest, "value"].iloc[-1]
 
 
-@pytest.mark.parametrize("name", [*WINDOWS, "last"])
+asked_windows = st.lists(
+    st.builds(
+        Window, how=st.sampled_from(HOW), width=st.integers(1, 30), least=st.integers(0, 4),
+        base=st.sampled_from([-1.0, 2.5]), ago=st.integers(0, 20),
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(frame=tables(), asked=asked_windows, dtype=st.sampled_from([np.float32, np.float64]), seed=st.integers(0, 99))
+def test_property_windows_asked_together_are_those_asked_alone(frame, asked, dtype, seed):
+    """Also: a row that is not in use is as one without a value, 32 bits lose nothing, and ``ago`` moves the query."""
+    key, at = every_query()
+    day, value, starts = packed(frame)
+    value = value.astype(dtype)
+    use = np.random.default_rng(seed).random(len(frame)) < 0.7
+    together = series.windows(day, value, starts, key, at, asked, use)
+    assert together.shape == (len(asked), len(key))
+    plain = np.where(use, value.astype(np.float64), np.nan)
+    for one, found in zip(asked, together, strict=True):
+        (alone,) = series.windows(day, plain, starts, key, at - one.ago, [one._replace(ago=0)])
+        np.testing.assert_array_equal(found, alone)
+
+
+def test_answers_do_not_depend_on_how_queries_are_shared_out(monkeypatch):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"key": rng.integers(0, KEYS, 60), "day": rng.integers(0, 40, 60), "value": rng.random(60)})
+    day, value, starts = packed(frame)
+    asked = [Window(how, 20) for how in HOW]
+
+    def answers():
+        return series.windows(day, value, starts, *every_query(), asked), *series.last_value(
+            day, value, starts, *every_query()
+        )
+
+    whole = answers()
+    monkeypatch.setattr(series, "_TOGETHER", 7)
+    monkeypatch.setattr(series, "share_out", lambda work, parts: share_out(work, parts, threads=3))
+    for one, other in zip(whole, answers(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@settings(max_examples=40)
+@given(frame=tables(), seed=st.integers(0, 99))
+def test_property_the_last_row_has_both_values_and_is_in_use(frame, seed):
+    day, value, starts = packed(frame)
+    rng = np.random.default_rng(seed)
+    other, use = np.where(rng.random(len(day)) < 0.3, np.nan, 1.0), rng.random(len(day)) < 0.8
+    found = series.last_rows(day, value, other, starts, *every_query(), use)
+    good = np.flatnonzero(use & ~np.isnan(value) & ~np.isnan(other))
+    for row, k, d in zip(found, *every_query(), strict=True):
+        own = [i for i in good if k >= 0 and starts[k] <= i < starts[k + 1] and day[i] <= d]
+        assert row == (own[-1] if own else -1)
+    np.testing.assert_array_equal(series.at_rows(value, found), [value[row] if row >= 0 else np.nan for row in found])
+
+
+@pytest.mark.parametrize("name", [*RULES, "last"])
 @settings(max_examples=25)
 @given(frame=tables(), at=st.integers(-3, 40), seed=st.integers(0, 99))
 def test_property_nothing_after_the_query_day_is_read(name, frame, at, seed):
@@ -126,6 +183,19 @@ def test_pack_sorts_by_key_and_day_and_keeps_the_order_of_equals():
     order, starts = series.pack(key, day, 4)
     assert order.tolist() == [3, 1, 2, 4, 0]
     assert starts.tolist() == [0, 2, 2, 5, 5]
+
+
+@settings(max_examples=60)
+@given(rows=st.lists(st.tuples(st.integers(-1, KEYS), st.integers(0, 5)), max_size=30), in_order=st.booleans())
+def test_property_packed_rows_stand_by_key_and_day(rows, in_order):
+    key, day = np.array(sorted(rows) if in_order else rows, np.int64).reshape(-1, 2).T
+    order, starts = series.pack(key, day, KEYS)
+    assert isinstance(order, slice) or not in_order, "what is sorted is not copied"
+    place = np.arange(len(key))[order]
+    for k in range(KEYS):
+        own = place[starts[k] : starts[k + 1]]
+        expected = np.flatnonzero(key == k)
+        assert own.tolist() == expected[np.argsort(day[expected], kind="stable")].tolist()
 
 
 def test_pack_leaves_out_rows_of_no_key():

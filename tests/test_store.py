@@ -31,6 +31,7 @@ from rs_forecast.catalog import INDICES, Index
 from rs_forecast.catalog.bands import SCL_MASKED
 from rs_forecast.dataset import build_dataset
 from rs_forecast.errors import DataWarning, NoDataError, SourceError
+from rs_forecast.ground import geometry_hash_numbers
 from rs_forecast.signals import extract_signals, geometry_hashes
 from rs_forecast.simulate import simulate
 from rs_forecast.sources import _contents
@@ -268,11 +269,12 @@ def test_parcels_of_one_outline_share_it(folder, parcels, store, asked):
 def test_unlike_outlines_of_one_hash_are_told_apart(folder, parcels, store, monkeypatch):
     scenes = open_scenes(folder)
 
-    def hashes(table):
-        return ["0123456789ab" if h < "8" else h for h in geometry_hashes(table)]
+    def numbers(table):
+        found = geometry_hash_numbers(table)
+        return np.where(found < 2**63, np.uint64(0x0123456789AB), found)
 
-    monkeypatch.setattr(stored_parcels, "geometry_hashes", hashes)
-    assert 1 < hashes(parcels).count("0123456789ab") < len(parcels)
+    monkeypatch.setattr(stored_parcels, "geometry_hash_numbers", numbers)
+    assert 1 < (numbers(parcels) == 0x0123456789AB).sum() < len(parcels)
     expected = extract_signals(scenes, parcels, ["ndvi"]).drop(columns="geom_hash")
     for _ in range(2):
         assert_same(signals(store, scenes, parcels, ["ndvi"]).drop(columns="geom_hash"), expected)

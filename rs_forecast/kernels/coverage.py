@@ -97,7 +97,12 @@ class Rings:
         return found.hexdigest()
 
     def hashes(self, salt: str = "", threads: int | None = None) -> list[str]:
-        """Return sixteen hex digits per polygon; they tell outlines apart, whatever point a ring begins with."""
+        """Return :meth:`hash_numbers` as sixteen hex digits each."""
+        text = self.hash_numbers(salt, threads).astype(">u8").tobytes().hex()
+        return [text[at : at + 16] for at in range(0, len(text), 16)]
+
+    def hash_numbers(self, salt: str = "", threads: int | None = None) -> NDArray[np.uint64]:
+        """Return a number per polygon; they tell outlines apart, whatever point a ring begins with."""
         seed = np.uint64(int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "little"))
         bits = (self.points + 0.0).view(np.uint64)  # a negative zero is a zero
         found = np.empty(len(self.starts) - 1, np.uint64)
@@ -107,8 +112,7 @@ class Rings:
             _hash(bits, self.ring_starts, self.hole, self.starts, seed, ends[0], ends[1], found)
 
         share_out(part, itertools.pairwise(cuts), threads)
-        text = found.astype(">u8").tobytes().hex()
-        return [text[at : at + 16] for at in range(0, len(text), 16)]
+        return found
 
 
 def rings_of(geometry: NDArray[Any]) -> Rings:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_forecast.kernels._jit import jit
+from rs_forecast.kernels._jit import jit, share_out
 
+_TOGETHER = 16_384
+"""Entries that are copied from one look before the next has its turn."""
 Numbers = NDArray[np.integer[Any]]
 
 
@@ -34,21 +37,50 @@ def place(key: Numbers, free: NDArray[np.int64], at: NDArray[np.int64]) -> None:
     _place(key, free, at)
 
 
-def scatter(values: NDArray[Any], row: Numbers, at: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
-    """Copy ``values[look, row]`` to ``out[at[look]]``, where ``at`` is not negative.
+def scatter(
+    looks: Sequence[NDArray[Any]], row: Numbers, at: Sequence[NDArray[np.integer[Any]]], out: NDArray[Any]
+) -> None:
+    """Copy ``looks[k][row]`` to ``out[at[k]]``, where ``at[k]`` is not negative.
 
     Parameters
     ----------
-    values
-        (look, row).
+    looks
+        Values of each look.
     row
         For each entry its row, the same in all looks.
     at
-        (look, entry): where it goes. The looks of an entry lie side by side there, so they are copied together.
+        Of each look, where each entry goes. Entries that follow one another go to places that lie close together, so
+        they are copied some at a time from all looks: what is written stays in the processor's cache until it is full.
     out
         Changed in place.
     """
-    _scatter(values, row, at, out)
+    for first in range(0, len(row), _TOGETHER):
+        for values, to in zip(looks, at, strict=True):
+            _scatter(values, row, to, first, min(first + _TOGETHER, len(row)), out)
+
+
+def weighted_means(
+    key: Numbers, source: Numbers, weight: NDArray[np.float64], values: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Return the mean over each key's sources, by weight, of the values that are there; NaN where none is.
+
+    Parameters
+    ----------
+    key, source, weight
+        One entry for each pair; of a negative key or source none counts.
+    values
+        (column, source), NaN for missing.
+    count
+        Number of keys.
+
+    Returns
+    -------
+    ndarray
+        (column, key).
+    """
+    out = np.empty((len(values), count))
+    share_out(lambda k: _weighted_mean(key, source, weight, values[k], out[k]), range(len(values)))
+    return out
 
 
 @jit
@@ -66,9 +98,18 @@ def _place(key, free, at):  # type: ignore[no-untyped-def]  # pragma: no cover -
 
 
 @jit
-def _scatter(values, row, at, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    for i in range(len(row)):
-        for look in range(len(at)):
-            k = at[look, i]
-            if k >= 0:
-                out[k] = values[look, row[i]]
+def _scatter(values, row, at, first, past, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    for i in range(first, past):
+        if at[i] >= 0:
+            out[at[i]] = values[row[i]]
+
+
+@jit
+def _weighted_mean(key, source, weight, value, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    total, shares = np.zeros(len(out)), np.zeros(len(out))
+    for i in range(len(key)):
+        if key[i] >= 0 and source[i] >= 0 and not np.isnan(value[source[i]]):
+            total[key[i]] += weight[i] * value[source[i]]
+            shares[key[i]] += weight[i]
+    for k in range(len(out)):
+        out[k] = total[k] / shares[k] if shares[k] > 0 else np.nan

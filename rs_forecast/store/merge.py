@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rs_forecast import schema
+from rs_forecast.kernels._jit import share_out
 from rs_forecast.kernels.rows import elect, place, scatter
 from rs_forecast.signals import TIE_DECIMALS
 from rs_forecast.sources.scene import Scene
@@ -53,9 +53,14 @@ def merged(
 
     DamagedPartError names a part that cannot be read.
     """
-    looks: list[_Look] = []
-    for _, same_day in groupby(sorted(scenes, key=lambda s: (s.date, s.scene_id)), key=lambda s: s.date):
-        looks += _elected([look for scene in same_day for look in _looks(shelf, ground, recipe, scene)], len(ground))
+    days = [list(group) for _, group in groupby(sorted(scenes, key=lambda s: (s.date, s.scene_id)), lambda s: s.date)]
+    lists = {part.head.parcels: part for scene in scenes for parts in shelf.versions(scene, recipe) for part in parts}
+    share_out(ground.rows_in, lists.values())
+
+    def of_day(scenes: list[Scene]) -> list[_Look]:
+        return _elected([look for scene in scenes for look in _looks(shelf, ground, recipe, scene)], len(ground))
+
+    looks = [look for found in share_out(of_day, days) for look in found]
     looks.sort(key=lambda look: (look.scene.date, look.known_at, look.scene.scene_id))
     counts = np.zeros(len(ground), np.int64)
     for look in looks:
@@ -130,18 +135,18 @@ def _frame(
     wanted = {f"{row.name}_{stat}": (index_hash(row), stat) for row in recipe.indices for stat in stats}
     values = _values(ground, looks, counts, wanted)
     look = values.pop("look")
-    scenes = [item.scene for item in looks]
     own = np.repeat(np.arange(len(ground), dtype=np.int32), counts)
-    columns = {
-        schema.PARCEL: _category(own, ground.ids),
-        "date": np.array([scene.date for scene in scenes], "datetime64[us]")[look],
-        "known_at": np.array([item.known_at for item in looks], "datetime64[us]")[look],
-        "tile": _named([scene.tile for scene in scenes], look),
-        "scene_id": _named([scene.scene_id for scene in scenes], look),
-        "geom_hash": _category(ground.hash_of[own], ground.hashes),
-        **values,
+    scenes = [item.scene for item in looks]
+    columns: dict[str, Callable[[], Any]] = {
+        schema.PARCEL: lambda: _category(own, ground.ids),
+        "date": lambda: np.array([scene.date for scene in scenes], "datetime64[us]")[look],
+        "known_at": lambda: np.array([item.known_at for item in looks], "datetime64[us]")[look],
+        "tile": lambda: _named([scene.tile for scene in scenes], look),
+        "scene_id": lambda: _named([scene.scene_id for scene in scenes], look),
+        "geom_hash": lambda: _category(ground.hash_of[own], ground.hashes),
     }
-    return pd.DataFrame(columns, copy=False)
+    made = share_out(lambda make: make(), columns.values())
+    return pd.DataFrame({**dict(zip(columns, made, strict=True)), **values}, copy=False)
 
 
 def _values(
@@ -166,33 +171,29 @@ def _values(
     out: dict[str, NDArray[Any]] = {name: np.empty(total) for name in WEIGHTS}
     out |= {name: np.empty(total, np.float32) if whole else np.full(total, np.nan, np.float32) for name in wanted}
     out["look"] = np.empty(total, np.int32)
-    with ThreadPoolExecutor(2) as pool:
-        for (_, names), pieces in batches.items():
-            row, _ = ground.rows_in(pieces[0].part)
-            for first in range(0, len(pieces), _TOGETHER):
-                _copy(pieces[first : first + _TOGETHER], row, dict(names), out, pool)
+    for (_, names), pieces in batches.items():
+        row, _ = ground.rows_in(pieces[0].part)
+        for first in range(0, len(pieces), _TOGETHER):
+            _copy(pieces[first : first + _TOGETHER], row, dict(names), out)
     return out
 
 
 def _copy(
-    pieces: Sequence[_Piece],
-    row: NDArray[np.int64],
-    names: Mapping[str, str],
-    out: Mapping[str, NDArray[Any]],
-    pool: ThreadPoolExecutor,
+    pieces: Sequence[_Piece], row: NDArray[np.int64], names: Mapping[str, str], out: Mapping[str, NDArray[Any]]
 ) -> None:
     """Read parts with the same rows, and copy the columns ``names`` (in the table: in the parts) to their places."""
-    columns = list(dict.fromkeys([*WEIGHTS, *names.values()]))
-    found = list(pool.map(lambda piece: piece.part.read(columns), pieces))
-    at = np.stack([piece.at for piece in pieces])
-    numbers = np.array([piece.look for piece in pieces], np.int32)
-    scatter(np.broadcast_to(numbers[:, None], (len(pieces), 1)), np.zeros(len(row), np.int64), at, out["look"])
-    jobs = [
-        pool.submit(scatter, np.stack([one[own] for one in found]), row, at, out[name])
-        for name, own in [*zip(WEIGHTS, WEIGHTS, strict=True), *names.items()]
-    ]
-    for job in jobs:
-        job.result()
+    own = {**dict(zip(WEIGHTS, WEIGHTS, strict=True)), **names}
+    columns = list(dict.fromkeys(own.values()))
+    found = share_out(lambda piece: piece.part.read(columns), pieces)
+    at = [piece.at for piece in pieces]
+
+    def copy(name: str) -> None:
+        if name == "look":
+            scatter([np.array([piece.look], np.int32) for piece in pieces], np.zeros_like(row), at, out[name])
+        else:
+            scatter([values[own[name]] for values in found], row, at, out[name])
+
+    share_out(copy, [*own, "look"])
 
 
 def _category(codes: NDArray[Any], categories: pd.Index) -> pd.Categorical:

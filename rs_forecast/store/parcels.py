@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from rs_forecast import schema
 from rs_forecast.errors import SchemaError
-from rs_forecast.ground import geometry_hashes
+from rs_forecast.ground import geometry_hash_numbers, hash_texts
 from rs_forecast.store.parts import Part
 
 Rows = NDArray[np.int64]
@@ -28,14 +28,14 @@ class Parcels:
             schema.check_parcels(parcels)  # raises, and says what is wrong
         ids = pd.Index(parcels[schema.PARCEL])
         order = np.arange(len(ids)) if ids.is_monotonic_increasing else np.asarray(ids.argsort())
-        self.ids = ids[order]
+        self.ids = ids if ids.is_monotonic_increasing else ids[order]
         if self.ids.hasnans or not self.ids.is_unique:
             raise SchemaError("two parcels have one id, or one has none; read them with read_parcels")
         self._parcels, self._order = parcels, order
-        hashes = pd.Index(geometry_hashes(parcels), dtype="str")[order]
-        codes, self.hashes = pd.factorize(hashes)
+        codes, self._numbers = pd.factorize(geometry_hash_numbers(parcels)[order])
+        self.hashes = hash_texts(self._numbers)
         self.hash_of = codes.astype(np.int32)
-        self.outline_of, self.outlines = self._told_apart(hashes)
+        self.outline_of, self.outlines = self._told_apart()
         self._members = np.argsort(self.outline_of, kind="stable").astype(np.int32)
         self._starts = np.searchsorted(self.outline_of[self._members], np.arange(len(self.outlines) + 1))
         self._inside: dict[str, NDArray[np.bool_]] = {}
@@ -80,29 +80,29 @@ class Parcels:
 
     def _lookup(self, names: list[str]) -> Rows:
         """Return the number of each named outline, -1 for none; as whole numbers where the names are plain hashes."""
-        asked = _hash_numbers(names)
-        if asked is None or self._numbers is None:
+        asked = _hash_numbers(names) if self.outlines is self.hashes else None
+        if asked is None:
             return np.asarray(self.outlines.get_indexer(pd.Index(names, dtype="str")))
-        return np.asarray(self._numbers.get_indexer(pd.Index(asked)))
+        return np.asarray(self._by_number.get_indexer(pd.Index(asked)))
 
     @cached_property
-    def _numbers(self) -> pd.Index | None:
-        numbers = _hash_numbers(self.outlines.tolist())
-        return None if numbers is None else pd.Index(numbers)
+    def _by_number(self) -> pd.Index:
+        return pd.Index(self._numbers)
 
-    def _told_apart(self, hashes: pd.Index) -> tuple[NDArray[np.int32], pd.Index]:
+    def _told_apart(self) -> tuple[NDArray[np.int32], pd.Index]:
         """Return the number of each parcel's outline, and what tells outlines apart.
 
         That is the geometry's hash; should two unlike geometries share one, their ids are added to it.
         """
-        if len(self.hashes) == len(hashes):
+        shared = np.bincount(self.hash_of) > 1
+        if not shared.any():
             return self.hash_of, self.hashes
-        again = np.flatnonzero(hashes.duplicated(keep=False))
+        again = np.flatnonzero(shared[self.hash_of])
         wkb = shapely.to_wkb(shapely.normalize(self._shapes(again)), byte_order=1)
         unlike = pd.Series(wkb, dtype=object).groupby(self.hash_of[again]).transform("nunique") > 1
         if not unlike.any():
             return self.hash_of, self.hashes
-        names = hashes.to_numpy(object)
+        names = self.hashes.to_numpy(object)[self.hash_of]
         at = again[unlike.to_numpy()]
         names[at] = [f"{code}/{one}" for code, one in zip(names[at], self.ids[at], strict=True)]
         codes, outlines = pd.factorize(pd.Index(names, dtype="str"))
@@ -113,12 +113,12 @@ class Parcels:
         return shapes
 
 
-def _hash_numbers(names: list[str]) -> NDArray[np.int64] | None:
+def _hash_numbers(names: list[str]) -> NDArray[np.uint64] | None:
     """Return sixteen hex digits each as a number; None if some name is another text."""
     text = "".join(names)
     if len(text) != 16 * len(names) or any(len(name) != 16 for name in names[:100]) or "/" in text:
         return None
-    return np.frombuffer(bytes.fromhex(text), ">i8").astype(np.int64)
+    return np.frombuffer(bytes.fromhex(text), ">u8").astype(np.uint64)
 
 
 def _footprint(grid: GeoBox, crs: Any) -> Any:
