@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import deflate
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
@@ -114,7 +114,7 @@ class CogWriter:
         self._geobox, self._look, self._halve = geobox, look, halve
         self._nodata = np.dtype(look.dtype).type(look.nodata)
         # this block is met a thousand times where fields lie far apart, and so may cost a little more
-        self._blank = bytes(deflate.zlib_compress(np.full((BLOCK, BLOCK), self._nodata), 9))
+        self._blank = isal_zlib.compress(np.full((BLOCK, BLOCK), self._nodata), isal_zlib.ISAL_BEST_COMPRESSION)
         self._open = contextlib.ExitStack()
         self._levels: list[_Level] = []
         with contextlib.ExitStack() as undo:
@@ -142,7 +142,7 @@ class CogWriter:
             top, left = (down % 2) * BLOCK // 2, column * BLOCK // 2
             half = self._halve(block, self._nodata)
             self._levels[level + 1].rows[top : top + half.shape[0], left : left + half.shape[1]] = half
-        return bytes(deflate.zlib_compress(np.ascontiguousarray(block), _COMPRESSION))
+        return isal_zlib.compress(np.ascontiguousarray(block), _COMPRESSION)
 
     def append(self, block: bytes, *, level: int = 0) -> None:
         """Add the next block of the row."""
