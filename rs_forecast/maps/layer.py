@@ -89,9 +89,11 @@ def split_layers(
     position = pd.Series(np.arange(len(parcels)), index=parcels[PARCEL])
     days = _one_day(risk, "issued", "issue dates; write one folder for each")
     known = {name: _find_pest(str(name), pests) for name in risk["pest"].unique()}
-    for (name, weeks), rows in risk.groupby(["pest", "horizon_weeks"], sort=True):
+    # column by column: to drop one would copy the others
+    cells = pd.DataFrame({name: risk[name] for name in risk.columns if name != risk.geometry.name}, copy=False)
+    for (name, weeks), rows in cells.groupby(["pest", "horizon_weeks"], sort=True, observed=True):
         row_numbers = position.loc[rows[PARCEL]].to_numpy("int64")
-        order = np.argsort(row_numbers)
+        order = np.argsort(row_numbers, kind="stable")
         same = "values within one pest and horizon; build the risk table anew"
         yield RiskLayer(
             pest=known[name],
@@ -103,7 +105,7 @@ def split_layers(
             synthetic=synthetic,
             notes=tuple(notes),
             parcel=row_numbers[order],
-            table=_rounded(pd.DataFrame(rows.drop(columns=rows.geometry.name)).iloc[order], limits),
+            table=_rounded(rows.iloc[order], limits),
         )
 
 
