@@ -21,7 +21,6 @@ def pixel_owner(
     corner: tuple[int, int] = (0, 0),
     shape: tuple[int, int] | None = None,
     numbers: NDArray[np.int64] | None = None,
-    scratch: NDArray[np.int32] | None = None,
 ) -> NDArray[np.int32]:
     """Return the number of the parcel that owns each pixel, (y, x), -1 where none does.
 
@@ -37,11 +36,9 @@ def pixel_owner(
         the whole grid.
     numbers
         Number of each parcel; by default its row.
-    scratch
-        Zeros, (y, x, 2), and zeros again when the call is over: for many tables of one shape.
     """
     owner = np.full(table.shape if shape is None else shape, -1, np.int32)
-    shares = np.zeros((*owner.shape, 2), np.int32) if scratch is None else scratch
+    shares = np.empty((*owner.shape, 2), np.int32)
     names = np.arange(len(table.starts) - 1) if numbers is None else numbers
     _claim(table.starts, table.spans, table.weight, names, *corner, _PIXEL, owner, shares)
     return owner
@@ -64,10 +61,14 @@ def spread(owner: NDArray[np.int32], table: NDArray[Any]) -> NDArray[Any]:
 
 @jit
 def _claim(starts, spans, weight, numbers, top, left, pixel, owner, shares):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Two passes over the entries, which come in order of their parcels, and none over the pixels.
+    """Three passes over the entries, which come in order of their parcels, and none over the pixels.
 
-    A share is the sum so far and the greatest; taken as a pair, by a view, each would cost three times as much.
+    ``shares`` are the sum so far and the greatest; taken as a pair, by a view, each would cost three times as much.
     """
+    for s in range(len(spans)):
+        row, first = spans[s, 0] - top, spans[s, 1] - left
+        for col in range(first, first + spans[s, 2]):
+            shares[row, col, 0] = shares[row, col, 1] = 0
     k = s = 0
     for p in range(len(starts) - 1):
         while k < starts[p + 1]:
@@ -83,9 +84,8 @@ def _claim(starts, spans, weight, numbers, top, left, pixel, owner, shares):  # 
     for s in range(len(spans)):
         row, first = spans[s, 0] - top, spans[s, 1] - left
         for col in range(first, first + spans[s, 2]):
-            if 0 < shares[row, col, 0] < pixel // 2:
+            if shares[row, col, 0] < pixel // 2:
                 owner[row, col] = -1
-            shares[row, col, 0] = shares[row, col, 1] = 0
 
 
 @jit

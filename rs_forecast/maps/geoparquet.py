@@ -50,6 +50,8 @@ _SCHEMA = pa.schema([*((name, _type_of(name)) for name in PROPERTIES), (GEOMETRY
 def write_geoparquet(layers: Sequence[RiskLayer], parcels: gpd.GeoDataFrame, folder: Path) -> list[Path]:
     """Write ``<pest>_h<weeks>.parquet`` of layers of the same parcels.
 
+    May run beside other threads: nothing here silences warnings, which in Python is done for all threads at once.
+
     Parameters
     ----------
     layers
@@ -59,8 +61,8 @@ def write_geoparquet(layers: Sequence[RiskLayer], parcels: gpd.GeoDataFrame, fol
     folder
         Folder that exists.
     """
-    about = _geo(parcels.geometry)
     polygons = parcels.geometry.to_numpy()
+    about = _geo(polygons, parcels.crs)
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(_open(layer, about, folder)) for layer in layers]
         for start in range(0, len(polygons), _ROWS):
@@ -102,18 +104,17 @@ def _column(cells: pd.Series, kind: pa.DataType) -> pa.Array:
     if pa.types.is_date(kind):
         return pa.array(cells.to_numpy("datetime64[D]"))
     if pa.types.is_integer(kind):
-        cells = cells.round().astype("Int32")
+        return pa.array(np.round(cells.to_numpy("float64")), from_pandas=True).cast(kind)
     return pa.Array.from_pandas(cells).cast(kind)
 
 
-def _geo(geometry: gpd.GeoSeries) -> dict[str, Any]:
+def _geo(polygons: NDArray[Any], crs: Any) -> dict[str, Any]:
     """What GeoParquet says of the geometry column."""
-    crs: Any = geometry.crs
-    kinds = np.unique(shapely.get_type_id(geometry.to_numpy()))
+    bounds = shapely.bounds(polygons)
     about = {
         "encoding": "WKB",
-        "geometry_types": sorted(_KINDS[kind] for kind in kinds),
+        "geometry_types": sorted(_KINDS[kind] for kind in np.unique(shapely.get_type_id(polygons))),
         "crs": crs.to_json_dict(),
-        "bbox": [float(edge) for edge in geometry.total_bounds],
+        "bbox": [*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()],
     }
     return {"version": "1.0.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: about}}

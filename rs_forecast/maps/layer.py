@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,8 @@ def split_layers(
     known = {name: _find_pest(str(name), pests) for name in risk["pest"].unique()}
     # column by column: to drop one would copy the others
     cells = pd.DataFrame({name: risk[name] for name in risk.columns if name != risk.geometry.name}, copy=False)
-    for (name, weeks), rows in cells.groupby(["pest", "horizon_weeks"], sort=True, observed=True):
+    groups: Any = cells.groupby(["pest", "horizon_weeks"], sort=True, observed=True)
+    for (name, weeks), rows in groups:
         row_numbers = position.loc[rows[PARCEL]].to_numpy("int64")
         order = np.argsort(row_numbers, kind="stable")
         same = "values within one pest and horizon; build the risk table anew"

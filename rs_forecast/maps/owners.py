@@ -66,6 +66,11 @@ class Owners:
         self._geobox = geobox
         self._rows = _pixel_rows(parcels.geometry, geobox)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid."""
+        return self._geobox.shape.yx
+
     def band(self, row: int, rows: int) -> Band:
         """Return the band of ``rows`` rows from ``row`` on."""
         here = np.flatnonzero((self._rows[:, 0] < row + rows) & (self._rows[:, 1] > row))

@@ -133,36 +133,30 @@ def write_products(
     written: list[Path] = []
     try:
         for group in _groups(layers):
-            written += _write_group(group, parcels, geobox, texts, Path(folder), geoparquet=geoparquet)
+            own = parcels.iloc[group[0].parcel]
+            written += _write_group(group, own, geobox, Path(folder), geoparquet=geoparquet)
+            for layer in group:
+                if texts is not None:
+                    written.append(write_geojson(layer, texts, Path(folder)))
+                written += write_styles(layer, Path(folder), parcels=geojson or geoparquet)
     except OSError as err:
         raise unwritable(Path(folder), err) from err
     return written
 
 
 def _write_group(
-    group: Sequence[RiskLayer],
-    parcels: gpd.GeoDataFrame,
-    geobox: GeoBox,
-    texts: Sequence[str] | None,
-    folder: Path,
-    *,
-    geoparquet: bool,
+    group: Sequence[RiskLayer], parcels: gpd.GeoDataFrame, geobox: GeoBox, folder: Path, *, geoparquet: bool
 ) -> list[Path]:
-    """Write the files of layers of the same parcels, the GeoParquet beside the rasters."""
-    own = parcels.iloc[group[0].parcel]
+    """Write the rasters of layers of the same parcels, and beside them, on a thread of its own, the GeoParquet."""
+    if not geoparquet:
+        return write_rasters(group, parcels, geobox, folder)
     with ThreadPoolExecutor(1) as beside:
-        tables = beside.submit(write_geoparquet, group, own, folder) if geoparquet else None
-        written = write_rasters(group, own, geobox, folder)
-        written += tables.result() if tables else []
-    for layer in group:
-        if texts is not None:
-            written.append(write_geojson(layer, texts, folder))
-        written += write_styles(layer, folder, parcels=texts is not None or geoparquet)
-    return written
+        tables = beside.submit(write_geoparquet, group, parcels, folder)
+        return write_rasters(group, parcels, geobox, folder) + tables.result()
 
 
 def _parcels(risk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Return each parcel once, in the order of the table; SchemaError if its outline is none."""
+    """Return each parcel once, in the order of the table; SchemaError where one has no valid polygon."""
     first = ~risk[schema.PARCEL].duplicated().to_numpy()
     columns = {schema.PARCEL: risk[schema.PARCEL].array[first], "geometry": risk.geometry.array[first]}
     parcels = gpd.GeoDataFrame(columns, crs=risk.crs)

@@ -74,18 +74,12 @@ def write_rasters(
             for make in (_probability_cog, _class_cog)
         ]
         pool = stack.enter_context(ThreadPoolExecutor(threads or cores()))
-        _burn(cogs, tables, Owners(parcels, geobox), geobox.shape, pool)
+        _burn(cogs, tables, Owners(parcels, geobox), pool)
         written = _finish(cogs, pool)
     return written + [_write_sidecar(layer, folder) for layer in layers]
 
 
-def _burn(
-    cogs: Sequence[CogWriter],
-    tables: Sequence[NDArray[Any]],
-    owners: Owners,
-    shape: tuple[int, int],
-    pool: ThreadPoolExecutor,
-) -> None:
+def _burn(cogs: Sequence[CogWriter], tables: Sequence[NDArray[Any]], owners: Owners, pool: ThreadPoolExecutor) -> None:
     """Give every raster its blocks: the owners of a block's pixels are found once, for all of them."""
 
     def blocks(band: Band, column: int) -> list[bytes]:
@@ -94,9 +88,9 @@ def _burn(
             return [cog.blank for cog in cogs]
         return [cog.encode(column, spread(owner, table)) for cog, table in zip(cogs, tables, strict=True)]
 
-    bands = _ahead(pool, lambda row: owners.band(row, BLOCK), range(0, shape[0], BLOCK))
-    for band in bands:
-        for found in pool.map(functools.partial(blocks, band), range(-(-shape[1] // BLOCK))):
+    rows, cols = owners.shape
+    for band in _ahead(pool, lambda row: owners.band(row, BLOCK), range(0, rows, BLOCK)):
+        for found in pool.map(functools.partial(blocks, band), range(-(-cols // BLOCK))):
             for cog, block in zip(cogs, found, strict=True):
                 cog.append(block)
         for cog in cogs:
