@@ -9,8 +9,8 @@ from shapes import COLS, GRID, ROWS, batch, seeds, table_of, to_metres, to_pixel
 from rs_forecast.grid import output_geobox
 from rs_forecast.kernels.burn import pixel_owner, spread
 from rs_forecast.kernels.coverage import CoverageTable, coverage_table
-from rs_forecast.maps import rasters
-from rs_forecast.maps.rasters import own_windows
+from rs_forecast.maps import owners
+from rs_forecast.maps.owners import Owners
 
 MILLIONTH = 2e-6
 """What two shares may differ by and count as equal."""
@@ -94,27 +94,25 @@ def test_noise_of_coordinates_decides_nothing(rows, owner):
     assert pixel_owner(shares_of(*rows)).tolist() == [[owner]]
 
 
-def test_scratch_is_clean_again():
-    scratch = np.zeros((ROWS, COLS, 2), np.int32)
-    for seed in range(5):
-        table = coverage_table(table_of(*map(to_metres, batch(seed, count=6))), GRID)
-        np.testing.assert_array_equal(pixel_owner(table, scratch), pixel_owner(table))
-        assert not scratch.any()
-
-
 def assembled(parcels, grid, rows, cols):
-    whole = np.full(grid.shape, -9, np.int64)
-    for window in own_windows(parcels, grid, rows, cols):
-        bottom, right = window.row + window.owner.shape[0], window.col + window.owner.shape[1]
-        here = whole[window.row : bottom, window.col : right]
-        assert (here == -9).all()
-        here[:] = np.append(window.parcels, -1)[window.owner]
-    return whole
+    """The owners of the whole grid from parts of ``rows`` x ``cols`` pixels."""
+    down, across = (-(-side // step) for side, step in zip(grid.shape, (rows, cols), strict=True))
+    whole = np.full((down * rows, across * cols), -1, np.int64)
+    owned = Owners(parcels, grid)
+    for row in range(0, len(whole), rows):
+        band = owned.band(row, rows)
+        for col in range(0, whole.shape[1], cols):
+            owner = band.owner(col, cols)
+            if owner is not None:
+                whole[row : row + rows, col : col + cols] = owner
+    assert (whole[grid.shape[0] :] == -1).all()
+    assert (whole[:, grid.shape[1] :] == -1).all()
+    return whole[: grid.shape[0], : grid.shape[1]]
 
 
 @settings(max_examples=40)
 @given(seed=seeds, rows=st.integers(1, ROWS + 1), cols=st.integers(1, COLS + 1))
-def test_property_windows_of_any_size_give_the_owners_of_the_whole(seed, rows, cols):
+def test_property_parts_of_any_size_give_the_owners_of_the_whole(seed, rows, cols):
     rng = np.random.default_rng(seed)
     parcels = table_of(*(to_metres(shape) for shape in batch(seed, count=10) + overlapping(rng, 4)))
     expected = pixel_owner(coverage_table(parcels, GRID))
@@ -122,7 +120,7 @@ def test_property_windows_of_any_size_give_the_owners_of_the_whole(seed, rows, c
 
 
 @pytest.mark.parametrize("name", ["1_vietnam_areas.gpkg", "4_cambodia_areas.gpkg"])
-def test_windows_over_real_fields(shared_data, name):
+def test_parts_over_real_fields(shared_data, name):
     fields = gpd.read_file(shared_data / "ai4smallfarms_vn_kh" / name)
     grid = output_geobox(fields)
     expected = pixel_owner(coverage_table(fields, grid))
@@ -131,14 +129,30 @@ def test_windows_over_real_fields(shared_data, name):
         np.testing.assert_array_equal(assembled(fields, grid, rows, cols), expected)
 
 
-def test_only_parcels_near_a_window_are_looked_at(monkeypatch):
+def test_only_parcels_near_a_part_are_looked_at(monkeypatch):
     shapes = [shapely.box(x, y, x + 0.9, y + 0.9) for x in range(0, COLS, 3) for y in range(0, ROWS, 3)]
-    looked = []
-    real = rasters.coverage_table
-    monkeypatch.setattr(rasters, "coverage_table", lambda g, box: looked.append(len(g)) or real(g, box))
-    windows = list(own_windows(table_of(*map(to_metres, shapes)), GRID, 3, 3))
-    assert len(windows) == 12
-    assert max(looked) <= 4
+    looked, real = [], owners.cover
+    monkeypatch.setattr(
+        owners, "cover", lambda placed, here, **kw: looked.append(len(here)) or real(placed, here, **kw)
+    )
+    owner = assembled(table_of(*map(to_metres, shapes)), GRID, 3, 3)
+    assert np.array_equal(np.unique(owner), np.arange(-1, len(shapes)))
+    assert max(looked) <= 2  # its own, and one of the row below
+
+
+def test_a_parcel_far_larger_than_a_part_is_traced_only_inside_it(monkeypatch):
+    looked, real = [], owners.cover
+    monkeypatch.setattr(owners, "cover", lambda *args, **kw: looked.append(len(real(*args, **kw))) or real(*args, **kw))
+    assert (assembled(table_of(to_metres(shapely.box(0, 0, COLS, ROWS))), GRID, 2, 3) == 0).all()
+    assert max(looked) == 6
+    assert sum(looked) == ROWS * COLS
+
+
+def test_the_owners_of_a_part_have_the_numbers_asked_for():
+    shapes = [shapely.box(4, 3, 6, 5), shapely.box(7, 3, 8, 4)]
+    table = coverage_table(table_of(*map(to_metres, shapes)), GRID)
+    owner = pixel_owner(table, corner=(3, 4), shape=(2, 4), numbers=np.array([70, 8]))
+    assert owner.tolist() == [[70, 70, -1, 8], [70, 70, -1, -1]]
 
 
 def test_a_parcel_that_the_grid_cannot_hold_owns_nothing():

@@ -194,3 +194,8 @@ def test_oracle_halves(seed, values, kind):
     block = rng.choice(choices, 2 * rng.integers(1, 12, 2)).astype(kind)
     found = HALVE[kind](block, NODATA[kind])
     np.testing.assert_array_equal(found, halved_by_rule(block, block.dtype.type(NODATA[kind]), kind))
+    whole = np.zeros((20, 30), kind)
+    HALVE[kind](block, NODATA[kind], (whole, 5, 7))
+    expected = np.zeros_like(whole)
+    expected[5 : 5 + len(found), 7 : 7 + found.shape[1]] = found
+    np.testing.assert_array_equal(whole, expected)

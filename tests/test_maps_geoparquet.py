@@ -1,5 +1,7 @@
 import hashlib
 import json
+import threading
+import warnings
 
 import geopandas as gpd
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 import shapely
 from maps_risk import fields, risk_table
 
-from rs_forecast.maps import write_risk_map
+from rs_forecast.errors import OutputError
+from rs_forecast.maps import geoparquet, products, write_risk_map
 from rs_forecast.maps.geoparquet import geometry_column
 from rs_forecast.maps.vectors import PROPERTIES
 
@@ -93,8 +96,52 @@ def test_rows_of_a_layer_find_their_own_outlines(tmp_path):
         assert (found.geometry == own.geometry.reindex(found.index)).all()
 
 
+@pytest.mark.parametrize("texts", ["str", "category"])
+def test_groups_of_rows_hold_what_the_whole_table_does(tmp_path, monkeypatch, texts):
+    monkeypatch.setattr(geoparquet, "_ROWS", 7)
+    kinds = dict.fromkeys(["parcel_id", "pest", "risk_class", "reasons", "status", "model_id"], texts)
+    risk = risk_table(fields(30), weeks=(1, 2))
+    write_risk_map(risk.astype(kinds), tmp_path / "map", geoparquet=True)
+    for week in (1, 2):
+        path = tmp_path / "map" / f"brown_planthopper_h{week}.parquet"
+        assert pq.ParquetFile(path).num_row_groups == -(-len(risk) // 2 // 7)
+        found = gpd.read_parquet(path)
+        own = risk[risk["horizon_weeks"] == week].reset_index(drop=True)
+        assert (found.geometry == own.geometry).all()
+        for name in ("data_age_days", "last_clear_obs", *kinds):
+            assert found[name].isna().tolist() == own[name].isna().tolist()
+        for name in ("data_age_days", *kinds):
+            assert found[name].dropna().tolist() == own[name].dropna().tolist(), name
+            assert found[name].dtype == ("float64" if name == "data_age_days" else "str")
+
+
+def test_warnings_are_silenced_on_the_callers_thread_alone(tmp_path, monkeypatch):
+    """Two threads in ``warnings.catch_warnings`` can leave each other's filters behind, and warnings go unseen."""
+    seen, real = set(), warnings.catch_warnings.__enter__
+
+    def spy(self):
+        seen.add(threading.current_thread())
+        return real(self)
+
+    risk = risk_table(fields(40), weeks=(1, 2))
+    write_risk_map(risk, tmp_path / "map", geoparquet=True)  # compiled first: the compiler has a lock of its own
+    monkeypatch.setattr(warnings.catch_warnings, "__enter__", spy)
+    write_risk_map(risk, tmp_path / "map", geoparquet=True)
+    assert seen == {threading.current_thread()}
+
+
+def test_a_table_that_cannot_be_written_is_our_error(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(products, "write_geoparquet", fail)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_risk_map(risk_table(fields(5)), tmp_path / "map", geoparquet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_heights_are_dropped():
     flat, high = shapely.box(0, 0, 1, 1), shapely.force_3d(shapely.box(0, 0, 1, 1), 4.0)
-    series = [gpd.GeoSeries([shape], crs="EPSG:32648") for shape in (flat, high)]
-    assert geometry_column(series[0]).equals(geometry_column(series[1]))
-    assert np.array_equal(shapely.from_wkb(geometry_column(series[1]).to_pylist()), [flat])
+    columns = [geometry_column(np.array([shape])) for shape in (flat, high)]
+    assert columns[0].equals(columns[1])
+    assert np.array_equal(shapely.from_wkb(columns[1].to_pylist()), [flat])

@@ -137,8 +137,8 @@ def test_layers_share_one_grid_even_where_their_parcels_differ(tmp_path):
 
 def test_the_owner_of_pixels_is_found_once_for_equal_parcels(tmp_path, monkeypatch):
     calls = []
-    real = rasters.own_windows
-    monkeypatch.setattr(rasters, "own_windows", lambda *args, **kw: calls.append(1) or real(*args, **kw))
+    real = rasters.Owners
+    monkeypatch.setattr(rasters, "Owners", lambda *args, **kw: calls.append(1) or real(*args, **kw))
     write_risk_map(risk_table(fields(12), weeks=(1, 2, 3)), tmp_path / "map")
     assert len(calls) == 1
 

@@ -15,8 +15,14 @@ _PIXEL = 2**20
 halves are one, whatever the last digits of the coordinates."""
 
 
-def pixel_owner(table: CoverageTable, scratch: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
-    """Return the row number of the parcel that owns each pixel, (y, x), -1 where none does.
+def pixel_owner(
+    table: CoverageTable,
+    *,
+    corner: tuple[int, int] = (0, 0),
+    shape: tuple[int, int] | None = None,
+    numbers: NDArray[np.int64] | None = None,
+) -> NDArray[np.int32]:
+    """Return the number of the parcel that owns each pixel, (y, x), -1 where none does.
 
     A pixel belongs to the parcel that covers most of it (the first row of equals), if all parcels together cover at
     least half of it. Shares are told apart to a millionth of a pixel.
@@ -25,12 +31,16 @@ def pixel_owner(table: CoverageTable, scratch: NDArray[np.int32] | None = None) 
     ----------
     table
         Shares of pixels under parcels.
-    scratch
-        Zeros, (y, x, 2), and zeros again when the call is over: for many tables of one shape.
+    corner, shape
+        First row and column, and rows and columns, of a part of the grid that holds all pixels of the table; by default
+        the whole grid.
+    numbers
+        Number of each parcel; by default its row.
     """
-    owner = np.full(table.shape, -1, np.int32)
-    shares = np.zeros((*table.shape, 2), np.int32) if scratch is None else scratch
-    _claim(table.parcel, table.row, table.col, table.weight, _PIXEL, owner, shares)
+    owner = np.full(table.shape if shape is None else shape, -1, np.int32)
+    shares = np.empty((*owner.shape, 2), np.int32)
+    names = np.arange(len(table.starts) - 1) if numbers is None else numbers
+    _claim(table.starts, table.spans, table.weight, names, *corner, _PIXEL, owner, shares)
     return owner
 
 
@@ -50,20 +60,32 @@ def spread(owner: NDArray[np.int32], table: NDArray[Any]) -> NDArray[Any]:
 
 
 @jit
-def _claim(parcel, row, col, weight, pixel, owner, shares):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Three passes over the entries, which come in order of their parcels, and none over the pixels."""
-    for k in range(len(parcel)):
-        share = np.int32(np.rint(weight[k] * pixel))
-        here = shares[row[k], col[k]]  # the sum so far, and the greatest
-        here[0] = min(here[0] + share, pixel)
-        if share > here[1]:
-            here[1] = share
-            owner[row[k], col[k]] = parcel[k]
-    for k in range(len(parcel)):
-        if shares[row[k], col[k], 0] < pixel // 2:
-            owner[row[k], col[k]] = -1
-    for k in range(len(parcel)):
-        shares[row[k], col[k]] = 0
+def _claim(starts, spans, weight, numbers, top, left, pixel, owner, shares):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Three passes over the entries, which come in order of their parcels, and none over the pixels.
+
+    ``shares`` are the sum so far and the greatest; taken as a pair, by a view, each would cost three times as much.
+    """
+    for s in range(len(spans)):
+        row, first = spans[s, 0] - top, spans[s, 1] - left
+        for col in range(first, first + spans[s, 2]):
+            shares[row, col, 0] = shares[row, col, 1] = 0
+    k = s = 0
+    for p in range(len(starts) - 1):
+        while k < starts[p + 1]:
+            row, first = spans[s, 0] - top, spans[s, 1] - left
+            for col in range(first, first + spans[s, 2]):
+                share = np.int32(np.rint(weight[k] * pixel))
+                shares[row, col, 0] = min(shares[row, col, 0] + share, pixel)
+                if share > shares[row, col, 1]:
+                    shares[row, col, 1] = share
+                    owner[row, col] = numbers[p]
+                k += 1
+            s += 1
+    for s in range(len(spans)):
+        row, first = spans[s, 0] - top, spans[s, 1] - left
+        for col in range(first, first + spans[s, 2]):
+            if shares[row, col, 0] < pixel // 2:
+                owner[row, col] = -1
 
 
 @jit

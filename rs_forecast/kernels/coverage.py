@@ -198,7 +198,7 @@ class Placed:
     @property
     def cells(self) -> NDArray[np.int64]:
         """Pixels in each polygon's box."""
-        return np.asarray((self.boxes[:, 1] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 2]))
+        return _box_cells(self.boxes)
 
 
 def place(rings: Rings, crs: Any, geobox: GeoBox) -> Placed:
@@ -213,19 +213,22 @@ def cover(
     placed: Placed,
     chosen: NDArray[np.int64] | None = None,
     *,
+    boxes: NDArray[np.int64] | None = None,
     dtype: type[np.float32 | np.float64] = np.float64,
     threads: int | None = None,
 ) -> CoverageTable:
     """Return the coverage of valid polygons, or of some of them in the order given; they are not checked here.
 
-    ``dtype`` is that of the weights: float32 tells a ten-millionth of a pixel, in half the memory.
+    ``boxes`` are those of the polygons chosen, cut to a part of the grid: only pixels in them are looked at. ``dtype``
+    is that of the weights: float32 tells a ten-millionth of a pixel, in half the memory.
     """
     order = np.arange(len(placed.boxes)) if chosen is None else chosen
-    cells = _cumulated(placed.cells[order])
+    boxes = placed.boxes[order] if boxes is None else boxes
+    cells = _cumulated(_box_cells(boxes))
     cuts = np.searchsorted(cells, np.arange(0, cells[-1] + _CELLS, _CELLS))
     cuts = np.unique(np.clip(np.append(cuts, [0, len(order)]), 0, len(order)))
     rings = placed.rings
-    arrays = (placed.points, rings.ring_starts, rings.hole, rings.starts, placed.boxes)
+    arrays = (placed.points, rings.ring_starts, rings.hole, rings.starts)
     # each part writes where there would be room for whole boxes; what it leaves empty is closed up afterwards
     weight = np.empty(cells[-1], dtype)
     counts, area = np.zeros(len(order), np.int64), np.zeros(len(order))
@@ -233,7 +236,7 @@ def cover(
     def part(ends: tuple[int, int]) -> NDArray[np.int32]:
         first, last = ends
         own, room = slice(first, last), slice(cells[first], cells[last])
-        spans: NDArray[np.int32] = _cover(*arrays, order[own], weight[room], counts[own], area[own])
+        spans: NDArray[np.int32] = _cover(*arrays, boxes[own], order[own], weight[room], counts[own], area[own])
         return spans
 
     spans = share_out(part, itertools.pairwise(cuts.tolist()), threads)
@@ -247,6 +250,10 @@ def cover(
         spans=np.concatenate([np.zeros((0, 3), np.int32), *spans]),
         shape=placed.shape,
     )
+
+
+def _box_cells(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.asarray((boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2]))
 
 
 def _has_many_rings(geometry: NDArray[Any]) -> NDArray[np.bool_]:
@@ -313,7 +320,7 @@ def _cover(points, ring_starts, hole, starts, boxes, order, weight, counts, area
     n = n_spans = 0
     for i in range(len(order)):
         p = order[i]
-        height, width = boxes[p, 1] - boxes[p, 0], boxes[p, 3] - boxes[p, 2]
+        height, width = boxes[i, 1] - boxes[i, 0], boxes[i, 3] - boxes[i, 2]
         area[i] = _area(points, ring_starts, hole, starts[p], starts[p + 1])
         if height == 0 or width == 0:
             continue
@@ -321,9 +328,9 @@ def _cover(points, ring_starts, hole, starts, boxes, order, weight, counts, area
             cells, climb = np.empty(width), np.empty(width)
         deep = min(len(cells) // width, height)  # rows at once: the scratch of a whole province would not fit
         before = n
-        left = float(boxes[p, 2])
-        for top in range(boxes[p, 0], boxes[p, 1], deep):
-            rows = min(deep, boxes[p, 1] - top)
+        left = float(boxes[i, 2])
+        for top in range(boxes[i, 0], boxes[i, 1], deep):
+            rows = min(deep, boxes[i, 1] - top)
             cells[: rows * width] = 0.0
             climb[: rows * width] = 0.0
             for r in range(starts[p], starts[p + 1]):
@@ -332,7 +339,7 @@ def _cover(points, ring_starts, hole, starts, boxes, order, weight, counts, area
                     x0, y0 = points[k, 0] - left, points[k, 1] - top
                     x1, y1 = points[k + 1, 0] - left, points[k + 1, 1] - top
                     _trace(x0, y0, x1, y1, sign, cells, climb, rows, width)
-            n, n_spans = _pack(cells, climb, rows, width, top, boxes[p, 2], weight, spans, n, n_spans)
+            n, n_spans = _pack(cells, climb, rows, width, top, boxes[i, 2], weight, spans, n, n_spans)
         counts[i] = n - before
     return spans[:n_spans].copy()
 

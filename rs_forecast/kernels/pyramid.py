@@ -9,33 +9,39 @@ from numpy.typing import NDArray
 
 from rs_forecast.kernels._jit import jit
 
-
-def halve_mean(block: NDArray[np.float32], nodata: float) -> NDArray[np.float32]:
-    """Return the mean of the data in each square of 2 x 2 pixels of ``block``, whose sides are even."""
-    return _halved(block, nodata, _mean)
+type Part = tuple[NDArray[Any], int, int]
 
 
-def halve_mode(block: NDArray[np.uint8], nodata: int) -> NDArray[np.uint8]:
+def halve_mean(block: NDArray[np.float32], nodata: float, out: Part | None = None) -> NDArray[np.float32]:
+    """Return the mean of the data in each square of 2 x 2 pixels of ``block``, whose sides are even.
+
+    ``out`` is an array that takes the result, and the row and column of it where that begins.
+    """
+    return _halved(block, nodata, _mean, out)
+
+
+def halve_mode(block: NDArray[np.uint8], nodata: int, out: Part | None = None) -> NDArray[np.uint8]:
     """Return the value that is most frequent in each square of 2 x 2 pixels of ``block``, the lowest of equals.
 
-    The sides of ``block`` are even, and no value of it is above ``nodata``.
+    The sides of ``block`` are even, and no value of it is above ``nodata``. ``out`` is as in :func:`halve_mean`.
     """
-    return _halved(block, nodata, _mode)
+    return _halved(block, nodata, _mode, out)
 
 
-def _halved(block: NDArray[Any], nodata: float, kernel: Any) -> NDArray[Any]:
-    out = np.empty((block.shape[0] // 2, block.shape[1] // 2), block.dtype)
-    kernel(block, block.dtype.type(nodata), out)
-    return out
+def _halved(block: NDArray[Any], nodata: float, kernel: Any, out: Part | None) -> NDArray[Any]:
+    rows, cols = block.shape[0] // 2, block.shape[1] // 2
+    whole, top, left = (np.empty((rows, cols), block.dtype), 0, 0) if out is None else out
+    kernel(block, block.dtype.type(nodata), whole, top, left)
+    return whole[top : top + rows, left : left + cols]
 
 
 # both loops without branches, which the compiler turns into vectors
 
 
 @jit
-def _mean(block, nodata, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    for r in range(out.shape[0]):
-        upper, lower, here = block[2 * r], block[2 * r + 1], out[r]
+def _mean(block, nodata, out, top, left):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    for r in range(block.shape[0] // 2):
+        upper, lower, here = block[2 * r], block[2 * r + 1], out[top + r, left : left + block.shape[1] // 2]
         for c in range(len(here)):
             a, b, d, e = upper[2 * c], upper[2 * c + 1], lower[2 * c], lower[2 * c + 1]
             total = 0.0
@@ -48,9 +54,9 @@ def _mean(block, nodata, out):  # type: ignore[no-untyped-def]  # pragma: no cov
 
 
 @jit
-def _mode(block, nodata, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    for r in range(out.shape[0]):
-        upper, lower, here = block[2 * r], block[2 * r + 1], out[r]
+def _mode(block, nodata, out, top, left):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    for r in range(block.shape[0] // 2):
+        upper, lower, here = block[2 * r], block[2 * r + 1], out[top + r, left : left + block.shape[1] // 2]
         for c in range(len(here)):
             a, b, d, e = upper[2 * c], upper[2 * c + 1], lower[2 * c], lower[2 * c + 1]
             # in rising order; nodata comes last

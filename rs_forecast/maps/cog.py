@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import deflate
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 BLOCK = 512
 """Rows and columns of a block."""
 
-Halve = Callable[[NDArray[Any], Any], NDArray[Any]]
+Halve = Callable[[NDArray[Any], Any, tuple[NDArray[Any], int, int]], Any]
+"""``halve(block, nodata, (out, row, column))`` fills in the block at half its resolution, from there on."""
 Mapper = Callable[[Callable[[int], bytes], Iterable[int]], Iterable[bytes]]
 """``map``, or one that spreads the calls over threads."""
 
@@ -80,8 +81,8 @@ class _Level:
 
     shape: tuple[int, int]
     spool: IO[bytes]
-    rows: NDArray[Any]
-    """The row of blocks that is being filled from the level below; empty for the full resolution."""
+    row: NDArray[Any]
+    """(block, y, x): the row of blocks that is being filled from the level below; empty for the full resolution."""
     sizes: list[int] = field(default_factory=list)
     """Bytes of each block so far, row by row."""
 
@@ -114,16 +115,15 @@ class CogWriter:
         self._geobox, self._look, self._halve = geobox, look, halve
         self._nodata = np.dtype(look.dtype).type(look.nodata)
         # this block is met a thousand times where fields lie far apart, and so may cost a little more
-        self._blank = bytes(deflate.zlib_compress(np.full((BLOCK, BLOCK), self._nodata), 9))
+        self._blank = isal_zlib.compress(np.full((BLOCK, BLOCK), self._nodata), isal_zlib.ISAL_BEST_COMPRESSION)
         self._open = contextlib.ExitStack()
         self._levels: list[_Level] = []
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             for number, shape in enumerate(level_shapes(geobox.shape)):
                 spool = self._open.enter_context(tempfile.TemporaryFile(dir=path.parent))
-                across = -(-shape[1] // BLOCK) * BLOCK
-                rows = np.full((BLOCK if number else 0, across), self._nodata)
-                self._levels.append(_Level(shape=shape, spool=spool, rows=rows))
+                row = np.full((-(-shape[1] // BLOCK) if number else 0, BLOCK, BLOCK), self._nodata)
+                self._levels.append(_Level(shape=shape, spool=spool, row=row))
             undo.pop_all()
 
     def close(self) -> None:
@@ -139,10 +139,9 @@ class CogWriter:
         """Return block number ``column`` of the present row compressed, and pass it on to the overview above."""
         if level + 1 < len(self._levels):
             down = len(self._levels[level].sizes) // self._levels[level].blocks[1]
-            top, left = (down % 2) * BLOCK // 2, column * BLOCK // 2
-            half = self._halve(block, self._nodata)
-            self._levels[level + 1].rows[top : top + half.shape[0], left : left + half.shape[1]] = half
-        return bytes(deflate.zlib_compress(np.ascontiguousarray(block), _COMPRESSION))
+            corner = (down % 2) * BLOCK // 2, (column % 2) * BLOCK // 2
+            self._halve(block, self._nodata, (self._levels[level + 1].row[column // 2], *corner))
+        return isal_zlib.compress(np.ascontiguousarray(block), _COMPRESSION)
 
     def append(self, block: bytes, *, level: int = 0) -> None:
         """Add the next block of the row."""
@@ -158,11 +157,11 @@ class CogWriter:
         upper = self._levels[level + 1]
 
         def encode(column: int) -> bytes:
-            return self.encode(column, upper.rows[:, column * BLOCK : (column + 1) * BLOCK], level=level + 1)
+            return self.encode(column, upper.row[column], level=level + 1)
 
         for block in each(encode, range(upper.blocks[1])):
             self.append(block, level=level + 1)
-        upper.rows[:] = self._nodata
+        upper.row[:] = self._nodata
         self.end_row(each, level=level + 1)
 
     def finish(self, *, largest: int = _LARGEST_CLASSIC) -> Path:

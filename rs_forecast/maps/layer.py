@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -89,9 +89,12 @@ def split_layers(
     position = pd.Series(np.arange(len(parcels)), index=parcels[PARCEL])
     days = _one_day(risk, "issued", "issue dates; write one folder for each")
     known = {name: _find_pest(str(name), pests) for name in risk["pest"].unique()}
-    for (name, weeks), rows in risk.groupby(["pest", "horizon_weeks"], sort=True):
+    # column by column: to drop one would copy the others
+    cells = pd.DataFrame({name: risk[name] for name in risk.columns if name != risk.geometry.name}, copy=False)
+    groups: Any = cells.groupby(["pest", "horizon_weeks"], sort=True, observed=True)
+    for (name, weeks), rows in groups:
         row_numbers = position.loc[rows[PARCEL]].to_numpy("int64")
-        order = np.argsort(row_numbers)
+        order = np.argsort(row_numbers, kind="stable")
         same = "values within one pest and horizon; build the risk table anew"
         yield RiskLayer(
             pest=known[name],
@@ -103,7 +106,7 @@ def split_layers(
             synthetic=synthetic,
             notes=tuple(notes),
             parcel=row_numbers[order],
-            table=_rounded(pd.DataFrame(rows.drop(columns=rows.geometry.name)).iloc[order], limits),
+            table=_rounded(rows.iloc[order], limits),
         )
 
 

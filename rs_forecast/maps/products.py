@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import numpy as np
+import shapely
 
 from rs_forecast import schema
 from rs_forecast.catalog import Pest
 from rs_forecast.errors import ConfigError, NoDataError, OutputError, SchemaError, listing
 from rs_forecast.grid import output_geobox
+from rs_forecast.kernels.coverage import are_polygons
 from rs_forecast.maps.classes import check_classes, check_limits
-from rs_forecast.maps.geoparquet import geometry_column, write_geoparquet
+from rs_forecast.maps.geoparquet import write_geoparquet
 from rs_forecast.maps.layer import RiskLayer, split_layers
 from rs_forecast.maps.rasters import check_size, write_rasters
 from rs_forecast.maps.styles import write_styles
 from rs_forecast.maps.vectors import find_transformer, geometry_texts, write_geojson
 from rs_forecast.risk import CLASS_LIMITS
 from rs_forecast.workspace import atomic_folder, unwritable
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 _LAYERS_AT_ONCE = 4
 _OURS = re.compile(r"\w[\w-]*_h\d+(_probability|_class)?\.(tif|tif\.aux\.xml|qml|qmd|geojson|parquet)")
@@ -117,30 +123,47 @@ def write_products(
     """Write the files of :func:`write_risk_map` into a folder that exists, beside what is there."""
     limits = check_limits(class_limits)
     _check(risk, limits)
-    parcels = gpd.GeoDataFrame(
-        risk[[schema.PARCEL, risk.geometry.name]].drop_duplicates(schema.PARCEL).reset_index(drop=True)
-    )
-    schema.check_parcels(parcels, "risk")
+    parcels = _parcels(risk)
     geobox = output_geobox(parcels, crs, resolution)
     check_size(geobox)
     find_transformer(parcels.crs, str(geobox.crs))
     marked = synthetic or bool(risk.attrs.get("synthetic"))
     layers = split_layers(risk, parcels, limits=limits, synthetic=marked, notes=notes, pests=pests)
     texts = geometry_texts(parcels.geometry) if geojson else None
-    shapes = geometry_column(parcels.geometry) if geoparquet else None
     written: list[Path] = []
     try:
         for group in _groups(layers):
-            written += write_rasters(group, parcels.iloc[group[0].parcel], geobox, Path(folder))
+            own = parcels.iloc[group[0].parcel]
+            written += _write_group(group, own, geobox, Path(folder), geoparquet=geoparquet)
             for layer in group:
                 if texts is not None:
                     written.append(write_geojson(layer, texts, Path(folder)))
-                if shapes is not None:
-                    written.append(write_geoparquet(layer, parcels, shapes, Path(folder)))
                 written += write_styles(layer, Path(folder), parcels=geojson or geoparquet)
     except OSError as err:
         raise unwritable(Path(folder), err) from err
     return written
+
+
+def _write_group(
+    group: Sequence[RiskLayer], parcels: gpd.GeoDataFrame, geobox: GeoBox, folder: Path, *, geoparquet: bool
+) -> list[Path]:
+    """Write the rasters of layers of the same parcels, and beside them, on a thread of its own, the GeoParquet."""
+    if not geoparquet:
+        return write_rasters(group, parcels, geobox, folder)
+    with ThreadPoolExecutor(1) as beside:
+        tables = beside.submit(write_geoparquet, group, parcels, folder)
+        return write_rasters(group, parcels, geobox, folder) + tables.result()
+
+
+def _parcels(risk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return each parcel once, in the order of the table; SchemaError where one has no valid polygon."""
+    first = ~risk[schema.PARCEL].duplicated().to_numpy()
+    columns = {schema.PARCEL: risk[schema.PARCEL].array[first], "geometry": risk.geometry.array[first]}
+    parcels = gpd.GeoDataFrame(columns, crs=risk.crs)
+    geometry = parcels.geometry.to_numpy()
+    if not (are_polygons(geometry) & ~shapely.is_empty(geometry)).all():
+        schema.check_parcels(parcels, "risk")  # raises, and names them
+    return parcels
 
 
 def _groups(layers: Iterable[RiskLayer]) -> Iterator[list[RiskLayer]]:

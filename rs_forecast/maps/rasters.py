@@ -1,83 +1,36 @@
 """Risk layers as cloud-optimised GeoTIFFs, on one grid for all layers.
 
-The grid is walked in windows: the owners of a window's pixels are found once, and every layer's values are spread over
-them and compressed while the next window's are found. So memory holds a window and a row of blocks of each raster,
-however large the grid.
+The grid is walked block by block, on all cores: the owners of a block's pixels are found once, and every layer's values
+are spread over them and compressed. So memory holds a few blocks, and a row of them of each raster's overviews, however
+large the grid.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import geopandas as gpd
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_forecast.errors import ConfigError
-from rs_forecast.kernels.burn import pixel_owner, spread
-from rs_forecast.kernels.coverage import coverage_table
+from rs_forecast.kernels._jit import cores
+from rs_forecast.kernels.burn import spread
 from rs_forecast.kernels.pyramid import halve_mean, halve_mode
 from rs_forecast.maps.classes import CLASS_NODATA, CLASSES, PROBABILITY_NODATA, class_codes
 from rs_forecast.maps.cog import BLOCK, CogWriter, Look
 from rs_forecast.maps.layer import RiskLayer
+from rs_forecast.maps.owners import Band, Owners
 
 MOST_PIXELS = 2**31
 """A larger grid is a mistake: one parcel far from the others, or a resolution in degrees."""
-WINDOW = 16 * BLOCK
-"""Columns of a window. Its rows are those of a block."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Window:
-    """Part of the output grid, and who owns each pixel of it."""
-
-    row: int
-    col: int
-    """Where its first pixel lies in the grid."""
-    parcels: NDArray[np.int64]
-    """Row numbers of the parcels that may reach into it, rising."""
-    owner: NDArray[np.int32]
-    """Place of the owner in ``parcels``, (y, x); -1 where parcels cover less than half of the pixel."""
-
-
-def own_windows(parcels: gpd.GeoDataFrame, geobox: GeoBox, rows: int = BLOCK, cols: int = WINDOW) -> Iterator[Window]:
-    """Yield the owners of all pixels of ``geobox``, row of windows by row of windows.
-
-    The owners are those of the whole grid, whatever the size of a window.
-    """
-    geometry = parcels.geometry
-    boxes = _pixel_boxes(geometry, geobox)
-    scratch = np.zeros((rows, cols, 2), np.int32)
-    for row in range(0, geobox.shape[0], rows):
-        band = np.flatnonzero((boxes[:, 0] < row + rows) & (boxes[:, 1] > row))
-        for col in range(0, geobox.shape[1], cols):
-            here = band[(boxes[band, 2] < col + cols) & (boxes[band, 3] > col)]
-            shape = min(rows, geobox.shape[0] - row), min(cols, geobox.shape[1] - col)
-            part = GeoBox(shape, geobox.affine @ Affine.translation(col, row), geobox.crs)
-            if len(here):
-                owner = pixel_owner(coverage_table(geometry.iloc[here], part), scratch[: shape[0], : shape[1]])
-            else:
-                owner = np.full(part.shape, -1, np.int32)
-            yield Window(row=row, col=col, parcels=here, owner=owner)
-
-
-def _pixel_boxes(geometry: gpd.GeoSeries, geobox: GeoBox) -> NDArray[np.float64]:
-    """Rows and columns (first, past the last) around each parcel, a pixel wider than need be; NaN off every grid."""
-    bounds = geometry.to_crs(None if geobox.crs is None else geobox.crs.to_wkt()).bounds.to_numpy()
-    affine = geobox.affine
-    x, y = (bounds[:, [0, 2]] - affine.c) / affine.a, (bounds[:, [3, 1]] - affine.f) / affine.e
-    boxes: NDArray[np.float64] = np.column_stack([y, x]) + np.array([-1, 1, -1, 1])
-    boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
-    return boxes
 
 
 def check_size(geobox: GeoBox) -> None:
@@ -97,14 +50,13 @@ def write_rasters(
     folder: Path,
     *,
     threads: int | None = None,
-    window: int = WINDOW,
 ) -> list[Path]:
     """Write the probability and class rasters of layers of the same parcels.
 
     ``<pest>_h<weeks>_probability.tif`` is float32, -9999 where there is no parcel or no forecast. Its overviews are
     means of the pixels with a value. ``<pest>_h<weeks>_class.tif`` has names and colours of its classes beside it; its
-    overviews hold the most frequent class of the level below, the lower one of equals. The bytes depend on neither
-    ``threads`` nor ``window``, the columns in hand at a time.
+    overviews hold the most frequent class of the level below, the lower one of equals. The bytes do not depend on
+    ``threads``.
 
     The names are kept out of the TIFF, whose own colour table always has 256 rows. Between 3 and 254 the sidecar must
     count as well; the style beside the raster has just the rows that have a name.
@@ -121,66 +73,51 @@ def write_rasters(
             for layer in layers
             for make in (_probability_cog, _class_cog)
         ]
-        pool = stack.enter_context(ThreadPoolExecutor(threads or os.cpu_count()))
-        _burn(cogs, tables, own_windows(parcels, geobox, cols=window), pool, geobox.shape[1])
-        written = _finish(cogs)
+        pool = stack.enter_context(ThreadPoolExecutor(threads or cores()))
+        _burn(cogs, tables, Owners(parcels, geobox), pool)
+        written = _finish(cogs, pool)
     return written + [_write_sidecar(layer, folder) for layer in layers]
 
 
-def _burn(
-    cogs: Sequence[CogWriter],
-    tables: Sequence[NDArray[Any]],
-    windows: Iterator[Window],
-    pool: ThreadPoolExecutor,
-    width: int,
-) -> None:
-    """Give every raster its blocks; while one window is compressed, the owners of the next are found."""
-    before: list[Future[list[bytes]]] = []
-    for window in windows:
-        now = _encode(cogs, tables, window, pool)
-        _append(cogs, before)
-        before = now
-        if window.col + window.owner.shape[1] == width:
-            _append(cogs, before)
-            before = []
-            for cog in cogs:
-                cog.end_row(pool.map)
+def _burn(cogs: Sequence[CogWriter], tables: Sequence[NDArray[Any]], owners: Owners, pool: ThreadPoolExecutor) -> None:
+    """Give every raster its blocks: the owners of a block's pixels are found once, for all of them."""
+
+    def blocks(band: Band, column: int) -> list[bytes]:
+        owner = band.owner(column * BLOCK, BLOCK)
+        if owner is None:
+            return [cog.blank for cog in cogs]
+        return [cog.encode(column, spread(owner, table)) for cog, table in zip(cogs, tables, strict=True)]
+
+    rows, cols = owners.shape
+    for band in _ahead(pool, lambda row: owners.band(row, BLOCK), range(0, rows, BLOCK)):
+        for found in pool.map(functools.partial(blocks, band), range(-(-cols // BLOCK))):
+            for cog, block in zip(cogs, found, strict=True):
+                cog.append(block)
+        for cog in cogs:
+            cog.end_row(pool.map)
 
 
-def _finish(cogs: Sequence[CogWriter]) -> list[Path]:
+def _ahead[Part, Result](
+    pool: ThreadPoolExecutor, work: Callable[[Part], Result], parts: Iterable[Part]
+) -> Iterator[Result]:
+    """Yield ``work`` of each part, with the next one already under way."""
+    waiting: list[Future[Result]] = []
+    for part in parts:
+        waiting.append(pool.submit(work, part))
+        if len(waiting) == 2:
+            yield waiting.pop(0).result()
+    for last in waiting:
+        yield last.result()
+
+
+def _finish(cogs: Sequence[CogWriter], pool: ThreadPoolExecutor) -> list[Path]:
     """Write all of them or none."""
     try:
-        return [cog.finish() for cog in cogs]
+        return list(pool.map(CogWriter.finish, cogs))
     except BaseException:
         for cog in cogs:
             cog.path.unlink(missing_ok=True)
         raise
-
-
-def _encode(
-    cogs: Sequence[CogWriter], tables: Sequence[NDArray[Any]], window: Window, pool: ThreadPoolExecutor
-) -> list[Future[list[bytes]]]:
-    """Begin to compress the blocks of a window: for each block, one result a raster."""
-    rows, cols = window.owner.shape
-    # nodata first, for the pixels that nobody owns
-    held = [np.concatenate([table[:1], table[1:][window.parcels]]) for table in tables]
-
-    def encode(left: int) -> list[bytes]:
-        owner = window.owner[:, left : left + BLOCK]
-        if owner.max() < 0:
-            return [cog.blank for cog in cogs]
-        if owner.shape != (BLOCK, BLOCK):
-            owner = np.pad(owner, ((0, BLOCK - rows), (0, BLOCK - owner.shape[1])), constant_values=-1)
-        column = (window.col + left) // BLOCK
-        return [cog.encode(column, spread(owner, table)) for cog, table in zip(cogs, held, strict=True)]
-
-    return [pool.submit(encode, left) for left in range(0, cols, BLOCK)]
-
-
-def _append(cogs: Sequence[CogWriter], blocks: Sequence[Future[list[bytes]]]) -> None:
-    for block in blocks:
-        for cog, raw in zip(cogs, block.result(), strict=True):
-            cog.append(raw)
 
 
 def _probabilities(layer: RiskLayer) -> NDArray[np.float32]:
