@@ -10,6 +10,7 @@ import logging
 import re
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -51,9 +52,12 @@ _QUOTA = re.compile(r"quota|insufficient|exceed|processing.?unit|limit", re.IGNO
 _FAILURES = (BaseSentinelHubException, requests.RequestException, OAuth2Error, LookupError, TypeError, ValueError)
 _REFUSALS = (AccessDeniedError, InvalidClientError, InvalidGrantError, UnauthorizedClientError)
 _LATER = re.compile(r"too.?many|limit|quota|temporar|unavailable|429", re.IGNORECASE)
+_TOKEN = re.compile(r"(?<=Bearer )\S+|eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _MOST_TEXT = 400
 
 _sessions: dict[tuple[str, int], SentinelHubSession] = {}
+_retired: deque[str] = deque(maxlen=20)
+"""Tokens that were refused: a server's message may name one still."""
 _renewing = Lock()
 _defining = Lock()
 
@@ -161,7 +165,8 @@ class Service:
         with _renewing:
             held = _sessions.get(key)
             if held is None or held is refused:
-                _sessions.pop(key, None)
+                if held is not None:
+                    _retired.append(_token(_sessions.pop(key)))
                 held = _sessions[key] = SentinelHubSession(config=self.config)
             return held
 
@@ -187,11 +192,15 @@ _CHECK = f"Check {ID} and {SECRET}, and that this OAuth client is alive and may 
 def redacted(text: str, config: SHConfig) -> str:
     """Return ``text`` on one line, cut, without credentials or tokens that a server might have echoed."""
     hidden = [config.sh_client_secret, config.sh_client_id]
-    hidden += [str(session._token.get("access_token", "")) for session in list(_sessions.values())]  # noqa: SLF001
+    hidden += [*map(_token, list(_sessions.values())), *list(_retired)]
     for secret in filter(None, hidden):
         text = text.replace(secret, "***")
-    text = " ".join(text.split())
+    text = " ".join(_TOKEN.sub("***", text).split())
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} ..."
+
+
+def _token(session: SentinelHubSession) -> str:
+    return str(session._token.get("access_token", ""))  # noqa: SLF001 - the property would fetch a new one
 
 
 def _refused(status: int, text: str, what: str) -> RsForecastError:
