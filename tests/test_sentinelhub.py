@@ -7,6 +7,7 @@ import logging
 import tarfile
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas as gpd
 import numpy as np
@@ -24,6 +25,11 @@ from rs_forecast.sources import _hub_images, _hub_service
 from rs_forecast.sources._hub_windows import CELL, MOST, footprints, rectangles, tile_name
 from rs_forecast.sources.local import open_scenes
 from rs_forecast.sources.sentinelhub import Hub, download, evalscript, plan
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 BANDS = ["red", "nir", "red_edge1", "swir1"]
 CODES = {"B04": 10, "B08": 10, "B05": 20, "B11": 20, "SCL": 20}
@@ -349,6 +355,31 @@ def test_a_token_near_its_end_is_renewed_and_all_goes_on(server, folder):
     assert len(server.tokens) > 2
 
 
+def test_threads_share_a_token_and_renew_it_once(server, tmp_path):
+    server.add("20240105", "20240110")
+    orders = plan(PARCELS, "2024-01-01", "2024-01-31", BANDS, server.hub())
+    folders = [tmp_path / order.scene_id for order in orders]
+    server.faults.append(Fault(where="process", after=3, act=server.revoke))
+    with ThreadPoolExecutor(3) as pool:
+        for order, place in zip(orders, folders, strict=True):
+            place.mkdir()
+            pool.submit(download, order, place, hub=server.hub())
+    for order, place in zip(orders, folders, strict=True):
+        holds(place, order, order.date)
+    assert server.count("token") == 2
+
+
+def test_a_proxy_of_the_environment_is_used(server, folder, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    nowhere = "http://127.0.0.1:9"  # nobody listens: all must go through the proxy
+    hub = Hub(base_url=nowhere, token_url=f"{nowhere}/auth/token", retry_seconds=0.005)
+    (order,) = plan(PARCELS, DAY, DAY, BANDS, hub)
+    download(order, folder, hub=hub)
+    holds(folder, order)
+
+
 def test_one_token_serves_all(server, folder):
     download(planned(server), folder, hub=server.hub())
     assert server.count("token") == 1
@@ -487,6 +518,19 @@ def test_a_file_that_was_not_written_whole_is_no_band(server, folder, monkeypatc
     monkeypatch.setattr(_hub_images.BandFiles, "write", forgetful)
     with pytest.raises(OutputError, match="not written whole"):
         download(order, folder, hub=server.hub())
+    assert names(folder) == []
+
+
+@pytest.mark.skipif(resource is None, reason="there are no limits of a file's size on this system")
+def test_a_full_disk_leaves_nothing_half_written(server, folder):
+    order = planned(server)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="room"):
+            download(order, folder, hub=server.hub())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert names(folder) == []
 
 
