@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rs_forecast import schema
 from rs_forecast.asof import check_known
 from rs_forecast.catalog import WEATHER_FEATURES, Pest, WeatherFeature
-from rs_forecast.kernels import series
+from rs_forecast.kernels import doubt, series
 from rs_forecast.kernels.rows import weighted_means
 from rs_forecast.kernels.series import Window
 
@@ -27,6 +27,10 @@ SIGNAL_STATS = ("mean", "p10", "p90")
 """Statistics of an index that features are made from."""
 MIN_CLEAR = 0.5
 """Share of a parcel that must be clear for a look to count."""
+DIP_INDICES = ("ndvi", "evi")
+"""The first that is there tells dips; cloud and shadow lower both."""
+DIP, DIP_DAYS = 0.1, 45
+"""How far below the looks around it, and how near these are [days]. On real fields it takes out one look in 25."""
 VISIT_DAYS = 28
 """Days over which visits around a parcel are pooled."""
 WEEKS_AROUND = 2
@@ -49,7 +53,8 @@ def signal_features(
 
     For each index: ``<index>_mean_last``, ``_mean_30d``, ``_mean_90d``, ``_mean_slope_60d`` [1/day], ``_spread_last``
     (p90 - p10), ``_anomaly_30d`` (against the same days of past years) and ``_vs_near`` (against the mean of its zone);
-    with them ``data_age_days`` and ``clear_looks_90d``.
+    with them ``data_age_days`` and ``clear_looks_90d``. A look that is a dip in the parcel's own NDVI, or EVI, counts
+    as cloudy: :func:`rs_forecast.kernels.doubt.dips`.
 
     Parameters
     ----------
@@ -70,6 +75,7 @@ def signal_features(
         days, rows = days[order], np.arange(len(signals))[rows][order]
     query, at = _each(len(ids), _day_number_of(issued))
     fraction = signals["valid_fraction"].to_numpy()[rows]
+    fraction = np.where(_dips(signals, rows, days, starts, fraction >= MIN_CLEAR), 0.0, fraction)
     clear = ~(fraction < MIN_CLEAR)  # what is cloudy is missing, as any value there
     newest = series.last_rows(days, fraction, fraction, starts, query, at, clear)
     age = at - series.at_rows(days, newest)
@@ -274,6 +280,17 @@ def _places(parcel: pd.Series, ids: pd.Index) -> Codes:
     """Return the position of each parcel among ``ids``, -1 for none."""
     names = pd.Index(parcel)
     return np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
+
+
+def _dips(
+    signals: pd.DataFrame, rows: NDArray[np.intp] | slice, days: Codes, starts: Codes, clear: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which looks are residual cloud or shadow, as far as greenness tells."""
+    for name in DIP_INDICES:
+        if f"{name}_mean" in signals:
+            value = np.where(clear, signals[f"{name}_mean"].to_numpy()[rows], np.nan)
+            return doubt.dips(days, value.astype(np.float64), starts, DIP_DAYS, DIP)
+    return np.zeros(len(days), np.bool_)
 
 
 def _index_names(signals: pd.DataFrame) -> list[str]:

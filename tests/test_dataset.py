@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -98,6 +100,20 @@ def test_features_equal_plain_pandas(tables: Tables) -> None:
             assert row["lswi_mean_slope_60d"] == pytest.approx(np.polyfit(t, two["lswi_mean"], 1)[0])
     near = rows.groupby("sub_zone")["ndvi_mean_30d"].transform("mean")
     np.testing.assert_allclose(rows["ndvi_vs_near"], rows["ndvi_mean_30d"] - near)
+
+
+def test_a_dip_in_a_fields_own_series_counts_as_cloudy(tables: Tables) -> None:
+    issued = START + 600 * DAY
+    looks = tables.signals.iloc[[0] * 5].reset_index(drop=True)
+    looks["date"] = looks["known_at"] = [issued - n * DAY for n in (25, 20, 15, 10, 5)]
+    looks = looks.assign(ndvi_mean=0.5, valid_fraction=1.0)
+    for look, counts in ((3, False), (4, True)):  # the newest is not judged
+        here = looks.index == look
+        low = looks.assign(ndvi_mean=looks["ndvi_mean"].mask(here, 0.1))
+        clouded = looks.assign(valid_fraction=looks["valid_fraction"].mask(here, 0.0))
+        as_low, as_clouded = (build(replace(tables, signals=table), issued=issued) for table in (low, clouded))
+        columns = [name for name in as_low if name.startswith(("ndvi", "lswi", "data_age", "clear_looks"))]
+        assert as_low[columns].equals(as_clouded[columns]) is not counts
 
 
 def test_survey_features_equal_plain_pandas(tables: Tables) -> None:
