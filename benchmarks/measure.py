@@ -25,8 +25,8 @@ from tile import PARCELS, SEED, SIZE, Tile, make_tile
 HERE = Path(__file__).resolve().parent
 WARM_SIZE, WARM_PARCELS = 600, 300
 LIBRARIES = (
-    "numpy", "numba", "pandas", "pyarrow", "geopandas", "shapely", "rasterio", "deflate", "imagecodecs", "exactextract",
-    "rasterstats",
+    "numpy", "numba", "pandas", "pyarrow", "geopandas", "shapely", "rasterio", "deflate", "isal", "imagecodecs",
+    "exactextract", "rasterstats",
 )  # fmt: skip
 _TICK = 0.02
 """Between two looks at the memory of a run [s]."""
