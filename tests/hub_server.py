@@ -66,6 +66,8 @@ class HubServer:
 
     products: dict[str, shapely.Geometry] = field(default_factory=dict)
     """Footprint in degrees by product id."""
+    times: dict[str, pd.Timestamp] = field(default_factory=dict)
+    """When products were sensed whose id does not tell."""
     gone: set[str] = field(default_factory=set)
     """Products in the catalogue without pixels."""
     faults: list[Fault] = field(default_factory=list)
@@ -101,6 +103,10 @@ class HubServer:
         """Make all tokens given so far worthless."""
         self.revoked |= set(self.tokens)
 
+    def sensed(self, name: str) -> pd.Timestamp:
+        """Return when a product was sensed."""
+        return self.times.get(name) or pd.Timestamp(name.split("_")[2], tz="UTC")
+
     def answer(self, where: str, body: Any, bearer: str) -> Answer:
         """Return what a healthy service answers."""
         if where == "token":
@@ -123,7 +129,7 @@ class HubServer:
         found = [
             name
             for name, shape in sorted(self.products.items())
-            if first <= sensed(name) <= last and shape.intersects(area)
+            if first <= self.sensed(name) <= last and shape.intersects(area)
         ]
         end = min(start + min(self.page, body["limit"]), len(found))
         items = [
@@ -131,7 +137,7 @@ class HubServer:
                 "type": "Feature",
                 "id": name,
                 "geometry": shapely.geometry.mapping(self.products[name]),
-                "properties": {"datetime": f"{sensed(name):%Y-%m-%dT%H:%M:%SZ}", "eo:cloud_cover": 12.5},
+                "properties": {"datetime": f"{self.sensed(name):%Y-%m-%dT%H:%M:%SZ}", "eo:cloud_cover": 12.5},
             }
             for name in found[start:end]
         ]
@@ -161,7 +167,7 @@ class HubServer:
         size = (bounds[2] - bounds[0]) / body["output"]["width"]
         span = body["input"]["data"][0]["dataFilter"]["timeRange"]
         first, last = pd.Timestamp(span["from"]), pd.Timestamp(span["to"])
-        seen = [name for name in sorted(self.products) if first <= sensed(name) <= last and name not in self.gone]
+        seen = [name for name in sorted(self.products) if first <= self.sensed(name) <= last and name not in self.gone]
         x, y = centres(bounds, size)
         layers = [self._layer(code, x, y, seen) for code in codes]
         return tiff(np.stack(layers).astype(dtype), bounds, size, epsg)
@@ -169,14 +175,9 @@ class HubServer:
     def _layer(self, code: str, x: np.ndarray, y: np.ndarray, seen: list[str]) -> np.ndarray:
         if not seen:
             return np.zeros(np.broadcast_shapes(x.shape, y.shape), np.uint16)
-        date = sensed(seen[0]).tz_localize(None)
+        date = self.sensed(seen[0]).tz_localize(None)
         layer = (ground("SCL", x, y, date) > 0).astype(np.uint8) if code == "dataMask" else ground(code, x, y, date)
         return layer if self.change_pixels is None else self.change_pixels(code, layer)
-
-
-def sensed(name: str) -> pd.Timestamp:
-    """Return when a product was sensed."""
-    return pd.Timestamp(name.split("_")[2], tz="UTC")
 
 
 def tiff(values: np.ndarray, bounds: tuple[float, ...], size: float, epsg: int, **options: Any) -> bytes:

@@ -20,7 +20,7 @@ from hub_server import Fault, failing, product, serving, tarred, tiff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rs_forecast.errors import BusyError, ConfigError, NoDataError, OutputError, SourceError
+from rs_forecast.errors import BusyError, ConfigError, DataWarning, NoDataError, OutputError, SourceError
 from rs_forecast.sources import _hub_images, _hub_service
 from rs_forecast.sources._hub_windows import CELL, MOST, footprints, rectangles, tile_name
 from rs_forecast.sources.local import open_scenes
@@ -179,6 +179,28 @@ def test_an_empty_search_is_an_empty_plan(server):
     assert plan(PARCELS, "2023-01-01", "2023-01-31", BANDS, server.hub()) == []
 
 
+def test_an_item_that_cannot_be_read_is_named_and_the_rest_planned(server):
+    def spoilt(content):
+        found = json.loads(content)
+        bad = [{"id": "odd", "properties": {}, "geometry": None}, {"id": "flat", "geometry": None}]
+        bad[1]["properties"] = {"datetime": "2024-01-15T03:11:29Z"}
+        return json.dumps(found | {"features": [*bad, *found["features"]]}).encode()
+
+    server.faults.append(Fault(where="search", change=spoilt))
+    with pytest.warns(DataWarning) as caught:
+        assert planned(server).tile == "48PWS"
+    assert [str(item.message).split(":")[0] for item in caught] == ["catalogue item odd", "catalogue item flat"]
+
+
+def test_a_product_of_another_name_is_planned_by_its_time(server, folder):
+    server.products["made-by-hand"] = server.products.pop(product("20240115"))
+    server.times["made-by-hand"] = pd.Timestamp("2024-01-15T03:11:29Z")
+    order = planned(server)
+    assert (order.scene_id, order.tile, order.baseline) == ("S2_L2A_20240115_03h_48PWS", "48PWS", "")
+    download(order, folder, hub=server.hub())
+    holds(folder, order)
+
+
 def test_the_first_and_the_last_day_are_included(server):
     assert len(plan(PARCELS, DAY, DAY, BANDS, server.hub())) == 1
 
@@ -300,6 +322,15 @@ def test_the_collection_is_bound_to_the_service_however_often_it_is_named(server
     assert _hub_service.Service(Hub(base_url=elsewhere)).collection.service_url == elsewhere
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("2500", 2.5), ("0", 0), (email.utils.formatdate(0, usegmt=True), 0), (None, 7), ("", 7), ("nan", 7), ("-3", 7)],
+)
+def test_what_the_provider_asks_to_wait(said, seconds):
+    assert _hub_service._asked(said, 7) == seconds
+    assert 50 < _hub_service._asked(email.utils.formatdate(time.time() + 60, usegmt=True), 7) <= 60
+
+
 # ------------------------------------------------------------------------------------------- bad weather, then good
 def half(content):
     return content[: len(content) // 2]
@@ -344,6 +375,13 @@ def test_a_token_revoked_in_mid_run_is_renewed_once(server, folder):
     server.faults.append(Fault(where="process", after=1, act=server.revoke))
     download(order, folder, hub=server.hub())
     holds(folder, order)
+    assert server.count("token") == 2
+
+
+def test_a_token_revoked_between_searches_is_renewed(server):
+    first = planned(server)
+    server.revoke()
+    assert planned(server) == first
     assert server.count("token") == 2
 
 

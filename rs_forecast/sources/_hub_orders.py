@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import shapely
 
 from rs_forecast.catalog.bands import BANDS
-from rs_forecast.errors import SourceError
+from rs_forecast.errors import DataWarning
 from rs_forecast.sources._hub_script import split
 from rs_forecast.sources._hub_settings import Hub
 from rs_forecast.sources._hub_windows import Bounds, Footprint
@@ -28,24 +30,21 @@ _AROUND = pd.Timedelta(minutes=10)
 minutes later."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One product in the catalogue."""
 
-    def __init__(self, item: Mapping[str, Any]) -> None:
-        try:
-            self.id = str(item["id"])
-            said = item["properties"]
-            self.sensed = pd.Timestamp(said["datetime"])
-            self.sensed = self.sensed.tz_localize(None) if self.sensed.tz is None else self.sensed.tz_convert(None)
-            self.shape = shapely.make_valid(shapely.from_geojson(json.dumps(item["geometry"])))
-        except (LookupError, TypeError, ValueError, shapely.errors.ShapelyError) as err:
-            raise SourceError(f"the catalogue lists an item that cannot be read ({err}); report it to them") from err
-        name = _PRODUCT.match(self.id)
-        self.satellite, self.orbit = (name[1], f"R{name[5]}") if name else ("S2", f"{self.sensed:%H}h")
-        self.tile = name[6] if name else ""
-        declared = said.get("s2:processing_baseline") or said.get("processing:version")
-        self.baseline = str(declared or (f"{name[3]}.{name[4]}" if name else ""))
-        self.stamp = name[7] if name else str(said.get("updated") or said.get("created") or self.id)
+    id: str
+    sensed: pd.Timestamp
+    """Start of the sensing, UTC without saying so."""
+    shape: shapely.Geometry
+    """Where it has pixels, in longitude and latitude."""
+    satellite: str
+    orbit: str
+    tile: str
+    baseline: str
+    stamp: str
+    """When it was processed."""
 
     @property
     def overpass(self) -> tuple[str, str, pd.Timestamp]:
@@ -57,9 +56,45 @@ class Item:
         return bool(self.tile) and self.tile[:2] + self.tile[3:] == tile[:2] + tile[3:]
 
 
+def read_items(found: Iterable[Mapping[str, Any]]) -> list[Item]:
+    """Return the catalogue's items; one that cannot be read is named in a :class:`DataWarning`."""
+    items = []
+    for item in found:
+        try:
+            items.append(_read_item(item))
+        except (LookupError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as err:
+            name = str(item.get("id", "without id"))[:100]
+            message = f"catalogue item {name}: left out, it cannot be read ({err}); report it to the provider"
+            warnings.warn(DataWarning(message), stacklevel=3)
+    return items
+
+
+def _read_item(item: Mapping[str, Any]) -> Item:
+    identity, said = str(item["id"]), item["properties"]
+    sensed = pd.Timestamp(said["datetime"])
+    if pd.isna(sensed):
+        raise ValueError("it has no time")
+    shape = shapely.from_geojson(json.dumps(item["geometry"]))
+    if shape is None or shape.is_empty:
+        raise ValueError("it has no outline")
+    name = _PRODUCT.match(identity)
+    declared = said.get("s2:processing_baseline") or said.get("processing:version")
+    return Item(
+        id=identity,
+        sensed=sensed if sensed.tz is None else sensed.tz_convert(None),
+        shape=shapely.make_valid(shape),
+        satellite=name[1] if name else "S2",
+        orbit=f"R{name[5]}" if name else f"{sensed:%H}h",
+        tile=name[6] if name else "",
+        baseline=str(declared or (f"{name[3]}.{name[4]}" if name else "")),
+        stamp=name[7] if name else str(said.get("updated") or said.get("created") or identity),
+    )
+
+
 def orders_of(
     part: Footprint, shape: shapely.Geometry, items: Iterable[Item], bands: tuple[str, ...], hub: Hub
 ) -> list[Order]:
+    """Return one order an overpass whose pixels meet ``shape``, the windows of ``part`` in degrees."""
     groups: dict[Any, list[Item]] = {}
     for item in items:
         if item.shape.intersects(shape):
@@ -99,7 +134,7 @@ def _order(part: Footprint, items: Sequence[Item], bands: tuple[str, ...], hub: 
 
 
 def _estimate(windows: Iterable[Bounds], bands: Sequence[str]) -> tuple[int, float]:
-    """Return bytes, uncompressed, and processing units; the data mask costs nothing."""
+    """Return bytes, uncompressed, and processing units; the data mask is not counted."""
     size, units = 0, 0.0
     for resolution in {BANDS[name].resolution for name in bands}:
         here = [BANDS[name].code for name in bands if BANDS[name].resolution == resolution]

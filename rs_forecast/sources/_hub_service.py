@@ -229,13 +229,12 @@ def _status(err: BaseException) -> int | None:
 
 def _asked(said: str | None, default: float) -> float:
     """Return seconds to wait: ``Retry-After`` is in milliseconds here, or a date as the standard has it."""
+    text = str(said or "").strip()
+    if text.isdecimal():
+        return int(text) / 1000
     try:
-        return max(float(said), 0.0) / 1000 if said else default
-    except ValueError:
-        pass
-    try:
-        due = parsedate_to_datetime(str(said))
-    except ValueError:
+        due = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
         return default
     return max((due.replace(tzinfo=due.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
 

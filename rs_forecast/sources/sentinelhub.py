@@ -21,7 +21,7 @@ from rs_forecast.catalog.bands import BANDS, SCL
 from rs_forecast.errors import SourceError
 from rs_forecast.schema import day
 from rs_forecast.sources._hub_images import new_band_files, read_answer
-from rs_forecast.sources._hub_orders import Item, orders_of
+from rs_forecast.sources._hub_orders import orders_of, read_items
 from rs_forecast.sources._hub_script import BANDS_OUT, MASK_OUT, evalscript, split
 from rs_forecast.sources._hub_settings import Hub, client_config
 from rs_forecast.sources._hub_windows import Bounds, footprints
@@ -60,7 +60,8 @@ def plan(parcels: gpd.GeoDataFrame, start: Any, end: Any, bands: Iterable[str], 
     Raises
     ------
     ConfigError, SourceError, BusyError
-        There are no credentials or they are refused; the search is refused; the provider says later.
+        There are no credentials or they are refused; the search is refused; the provider says later. An item that
+        cannot be read is named in a :class:`DataWarning`.
     """
     hub = hub or Hub()
     chosen = tuple(dict.fromkeys([*(BANDS[name].name for name in bands), SCL]))
@@ -72,7 +73,7 @@ def plan(parcels: gpd.GeoDataFrame, start: Any, end: Any, bands: Iterable[str], 
     for zone in sorted({part.epsg for part in parts}):
         land = {part.tile: (part, part.in_degrees()) for part in parts if part.epsg == zone}
         bounds = shapely.total_bounds([shape for _, shape in land.values()]).tolist()
-        items = [Item(item) for item in service.search(tuple(bounds), first, last)]
+        items = read_items(service.search(tuple(bounds), first, last))
         for part, shape in land.values():
             orders += orders_of(part, shape, items, chosen, hub)
     return sorted(orders, key=lambda order: (order.date, order.tile, order.scene_id))
