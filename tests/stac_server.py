@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -239,6 +241,13 @@ def numbers(code: str, date: str, *, add: int = 0, west: float = WEST, north: fl
     return values if code == "SCL" else np.where(values == 0, 0, values + add).astype(np.uint16)
 
 
+@lru_cache(maxsize=64)
+def _cog(code: str, date: str, add: int, west: float, north: float) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        values = numbers(code, date, add=add, west=west, north=north)
+        return image(code, values, Path(folder) / "made.tif", west=west, north=north)
+
+
 def image(code: str, values: np.ndarray, path: Path, *, west: float = WEST, north: float = NORTH, **how: Any) -> bytes:
     """Return the bytes of an image: a COG with blocks of 256 pixels unless ``how`` says otherwise."""
     size = size_of(code)
@@ -315,13 +324,13 @@ def item(
     }
 
 
-def publish(state: Server, folder: Path, day: str = "20240115", *, add: int = 1000, **about: Any) -> dict[str, Any]:
+def publish(state: Server, day: str = "20240115", *, add: int = 1000, **about: Any) -> dict[str, Any]:
     """Put an item and its images on the server; ``add`` is what its digital numbers have been shifted by."""
     made = item(state, day, **{"offset": -add / 1e4, **about})
-    place = {key: about[key] for key in ("west", "north") if key in about}
+    place = about.get("west", WEST), about.get("north", NORTH)
     for asset in made["assets"].values():
         path = urlsplit(asset["href"]).path
         code = Path(path).stem
-        state.files[path] = image(code, numbers(code, day, add=add, **place), folder / "scratch.tif", **place)
+        state.files[path] = _cog(code, day, add, *place)
     state.items.append(made)
     return made

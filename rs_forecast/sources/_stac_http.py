@@ -150,6 +150,11 @@ class Remote:
         while True:
             try:
                 response = self.session.get(self._url, headers=headers, stream=True, timeout=self.patience.timeout)
+            except SourceError as err:
+                raise SourceError(f"{self._named()}: {err}") from None
+            except (ValueError, requests.TooManyRedirects) as err:
+                kind = type(err).__name__
+                raise SourceError(f"{self._named()}: is passed on to where no file can be ({kind})") from None
             except requests.RequestException as err:
                 # the exception holds the signed address
                 raise BusyError(f"{self._named()}: cannot be reached ({type(err).__name__}); try later") from None

@@ -108,7 +108,7 @@ def copy_local(source: Path, driver: str, target: Path, cells: Cells, meaning: M
 
 
 def _tiff_ranges(remote: Remote, file: IO[bytes], cells: Cells) -> Sequence[Range] | None:
-    """Return the ranges that hold the blocks wanted, from as much of the head as it takes; None if it takes too much."""
+    """Return the ranges that hold the blocks wanted, which the head tells; None where it would take too much of it."""
     have = 0
     while have < _MOST_HEAD:
         want = max(_HEAD, 4 * have)
@@ -247,6 +247,8 @@ def _scratch(target: Path, ending: str) -> Iterator[Path]:
     try:
         path.chmod(0o644)
         yield path
+    except rasterio.errors.RasterioError:
+        raise  # an OSError too, but of reading
     except OSError as err:
         raise _unwritable(target, err) from err
     finally:

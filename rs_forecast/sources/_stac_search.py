@@ -107,6 +107,8 @@ class _Door:
             if page is None:
                 return
             for item in page["features"]:
+                if not isinstance(item, dict):
+                    raise SourceError(f"{shown(self.url)}: answers no STAC (an item is {item!r:.40})")
                 yield _absolute(item, _own_address(item) or self.url)
 
     def _again(self, request: Callable[..., str]) -> Callable[..., str]:
@@ -200,7 +202,7 @@ def _own_address(item: Mapping[str, Any]) -> str:
 
 def _absolute(item: dict[str, Any], base: str) -> dict[str, Any]:
     assets = {
-        key: {**asset, "href": join(base, str(asset["href"]))}
+        key: {**asset, "href": asset["href"] if str(asset["href"]).startswith("/") else join(base, str(asset["href"]))}
         for key, asset in (item.get("assets") or {}).items()
         if isinstance(asset, dict) and "href" in asset
     }
@@ -210,7 +212,7 @@ def _absolute(item: dict[str, Any], base: str) -> dict[str, Any]:
 def _meets(item: Mapping[str, Any], area: shapely.Geometry, days: tuple[pd.Timestamp, pd.Timestamp]) -> bool:
     """Whether an item may lie there and then; one that cannot be told passes, and is judged later."""
     facts = item.get("properties") or {}
-    when = pd.to_datetime(facts.get("datetime") or facts.get("start_datetime"), errors="coerce", utc=True)
+    when = pd.to_datetime(str(facts.get("datetime") or facts.get("start_datetime")), errors="coerce", utc=True)
     if not pd.isna(when) and not days[0] <= when.tz_localize(None).normalize() <= days[1]:
         return False
     outline = geometry_of(item)

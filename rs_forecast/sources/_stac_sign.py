@@ -29,8 +29,8 @@ def sign_planetary_computer(href: str, *, fresh: bool = False) -> str:
         ``planetary-computer`` is not installed.
     """
     try:
-        from planetary_computer import sas
-        from planetary_computer.utils import parse_blob_url
+        from planetary_computer import sas  # type: ignore[import-untyped]
+        from planetary_computer.utils import parse_blob_url  # type: ignore[import-untyped]
     except ImportError as err:
         raise missing_extra(err) from err
     parts = urlsplit(href)

@@ -32,6 +32,7 @@ from rs_forecast.workspace import sha256_text
 
 __all__ = ["CDSE", "EARTH_SEARCH", "PLANETARY_COMPUTER", "Catalogue", "download", "find_catalogue", "plan"]
 
+_PATIENCE = Patience()
 _BLOCK_CELLS = 4
 """Cells along a block of 1024 pixels of 10 m, or 512 of 20 m: what one order of blocks costs, for the estimate."""
 
@@ -53,7 +54,7 @@ class Catalogue:
     """Where ``s3://`` addresses are read."""
     offset_from_baseline: bool = False
     """Whether the numbers are ESA's own, with the offset of their processing baseline, and items do not say so."""
-    patience: Patience = Patience()
+    patience: Patience = _PATIENCE
 
 
 EARTH_SEARCH = Catalogue()
@@ -127,7 +128,7 @@ def plan(
         catalogue.url, catalogue.collection, search_area(parcels.geometry), (day(start), day(end)),
         allow_hosts=catalogue.allow_hosts, patience=catalogue.patience,
     )  # fmt: skip
-    newest: dict[str, tuple[tuple[str, str, str], Order]] = {}
+    newest: dict[str, tuple[tuple[str, str, str], Order, Mapping[str, Any]]] = {}
     for item in items:
         try:
             found = read_item(item, bands, offset_from_baseline=catalogue.offset_from_baseline)
@@ -138,10 +139,12 @@ def plan(
         except SourceError as err:
             warnings.warn(DataWarning(f"scene {item.get('id')}: left out. It {err}"), stacklevel=2)
             continue
-        age = (found.baseline, found.made, found.item_id)
-        if order.scene_id not in newest or age > newest[order.scene_id][0]:
-            newest[order.scene_id] = age, order
-    return sorted((order for _, order in newest.values()), key=lambda o: (o.date, o.tile, o.scene_id))
+        age, before = (found.baseline, found.made, found.item_id), newest.get(order.scene_id)
+        if before is not None:
+            _tell_halves(order, item, before[2])
+        if before is None or age > before[0]:
+            newest[order.scene_id] = age, order, item
+    return sorted((order for _, order, _ in newest.values()), key=lambda o: (o.date, o.tile, o.scene_id))
 
 
 def download(order: Order, folder: Path, catalogue: Catalogue = EARTH_SEARCH) -> None:
@@ -225,6 +228,17 @@ def _order(found: Found, cells: Cells, bands: Sequence[str], catalogue: Catalogu
             "footprint": _footprint(cells.plain()),
         },
     )
+
+
+def _tell_halves(order: Order, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Name a scene whose two items lie beside each other: no two processings, but a change of ground station."""
+    outlines = [geometry_of(item) for item in (one, other)]
+    if None in outlines:
+        return
+    least = min(outline.area for outline in outlines if outline is not None)
+    if shapely.intersection(*outlines).area < 0.5 * least:
+        text = f"scene {order.scene_id}: comes in two parts, {one['id']} and {other['id']}; only the newer is used"
+        warnings.warn(DataWarning(text), stacklevel=3)
 
 
 def _share(cells: Cells) -> float:
