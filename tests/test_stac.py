@@ -23,7 +23,7 @@ import rasterio.features
 import shapely
 import stac_server as double
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from stac_server import EPSG, NORTH, SIDE, WEST, numbers, publish, status
@@ -352,7 +352,7 @@ def test_only_blocks_under_parcels_are_moved(server, api, folder):
     every = squares(*((x, y) for x in range(0, SIDE, 2560) for y in range(0, SIDE, 2560)))
     server.sent = 0
     download(one(api, every), folder, api)
-    assert 0.98 * whole < server.sent < 1.05 * whole  # all but the overviews, and some of these in the heads
+    assert 0.7 * whole < server.sent < 0.85 * whole  # all but the overviews, a quarter
     assert_true(folder, parcels=every)
 
 
@@ -584,6 +584,9 @@ def test_an_order_that_was_tampered_with_is_refused(server, api, folder):
     for detail in ({}, {**order.detail, "cells": {"rows": ["zz"]}}, {**order.detail, "images": {"red": {"href": 1}}}):
         with pytest.raises(SourceError, match="plan again"):
             download(replace(order, detail=detail), folder, api)
+    images = {**order.detail["images"], "red": {**order.detail["images"]["red"], "driver": "VRT"}}
+    with pytest.raises(SourceError, match="opened as VRT, allowed are GTiff"):
+        download(replace(order, detail={**order.detail, "images": images}), folder, api)
 
 
 # ---------------------------------------------------------------------------------------------------- static catalogues
@@ -784,6 +787,7 @@ def test_s3_addresses_of_the_catalogue_s_store_are_read_with_keys_and_others_ref
 # --------------------------------------------------------------------------------------------------------------- cells
 
 
+@settings(max_examples=40)
 @given(
     corners=st.lists(
         st.tuples(st.floats(0, SIDE - 400), st.floats(0, SIDE - 400), st.floats(5, 400)), min_size=1, max_size=6

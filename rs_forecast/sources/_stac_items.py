@@ -33,6 +33,8 @@ _NAMES = {
 """Asset keys, band names and common names. ``rededge`` alone is three bands, and says nothing."""
 _DRIVERS = {"image/tiff": "GTiff", "image/jp2": "JP2OpenJPEG"}
 _ENDINGS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG"}
+DRIVERS = tuple(_DRIVERS.values())
+"""What GDAL may open an image as."""
 _NOT_DATA = {"overview", "thumbnail", "visual", "metadata"}
 _OFFSET_FROM = "04.00"
 """Processing baseline from which ESA adds 1000 to all digital numbers."""

@@ -24,7 +24,6 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from rs_forecast.errors import OutputError, SourceError
-from rs_forecast.sources._headers import read_header
 from rs_forecast.sources._stac_cells import Cells
 from rs_forecast.sources._stac_http import Remote
 from rs_forecast.sources.scene import check_grid
@@ -65,8 +64,9 @@ def is_copied(target: Path, footprint: str) -> bool:
     if not target.is_file():
         return False
     try:
-        return read_header(str(target), "GTiff").tags.get(FOOTPRINT) == footprint
-    except SourceError:
+        with rasterio.open(target, driver="GTiff") as src:
+            return bool(src.tags().get(FOOTPRINT) == footprint)
+    except rasterio.errors.RasterioError:
         return False
 
 
@@ -137,7 +137,7 @@ def _planned(head: bytes, cells: Cells, name: str) -> _Plan | None:
 def _plan(src: Any, cells: Cells, name: str) -> _Plan:
     grid = _checked(src, cells, name)
     high, wide = src.block_shapes[0]
-    side = high if high == wide and high % 16 == 0 and high <= 2 * _BLOCK else _BLOCK
+    side = _side(src)
     wanted = cells.windows(grid, (side, side))
     rows, cols = grid.shape
     windows = [
@@ -218,6 +218,7 @@ def _write(src: Any, windows: Sequence[Window], made: Path, meaning: Meaning, na
 
 
 def _side(src: Any) -> int:
+    """Return the side of the copy's blocks: the source's, unless these are strips, or larger than is good to read."""
     high, wide = src.block_shapes[0]
     return int(high) if high == wide and high % 16 == 0 and high <= 2 * _BLOCK else _BLOCK
 

@@ -95,7 +95,7 @@ class _Door:
 
         client = self._in_our_words(lambda: Client.open(self.url, stac_io=self.io, timeout=self.patience.timeout))
         query = client.search(
-            collections=[collection],
+            collections=[collection] if collection else None,
             intersects=json.loads(shapely.to_geojson(area)),
             datetime=f"{days[0]:%Y-%m-%d}T00:00:00Z/{days[1]:%Y-%m-%d}T23:59:59Z",
             limit=_PAGE,

@@ -23,7 +23,7 @@ from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SourceErro
 from rs_forecast.schema import day
 from rs_forecast.sources._stac_cells import SIDE, Cells, Frame, find_cells, read_cells, search_area
 from rs_forecast.sources._stac_http import Patience, Remote, Signer, check_address, new_session, shown
-from rs_forecast.sources._stac_items import Found, Image, read_item
+from rs_forecast.sources._stac_items import DRIVERS, Found, Image, read_item
 from rs_forecast.sources._stac_read import FOOTPRINT, Meaning, copy_local, copy_remote, is_copied
 from rs_forecast.sources._stac_search import geometry_of, local_file, search
 from rs_forecast.sources._stac_sign import s3_signer, sign_planetary_computer
@@ -157,6 +157,9 @@ def download(order: Order, folder: Path, catalogue: Catalogue = EARTH_SEARCH) ->
         images = {band: Image(**order.detail["images"][band]) for band in order.bands}
     except (LookupError, TypeError, ValueError) as err:
         raise SourceError(f"scene {order.scene_id}: the order cannot be read ({err}); plan again") from err
+    wrong = [image.driver for image in images.values() if image.driver not in DRIVERS]
+    if wrong:
+        raise SourceError(f"scene {order.scene_id}: is to be opened as {wrong[0]}, allowed are {listing(DRIVERS)}")
     footprint = _footprint(order.detail["cells"])
     sign = _signer(catalogue)
     with new_session(catalogue.allow_hosts, catalogue.patience) as session:
