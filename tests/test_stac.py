@@ -9,6 +9,7 @@ import resource
 import sys
 import traceback
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -383,6 +384,20 @@ def test_a_band_that_is_there_is_kept_unless_other_parcels_came(server, api, fol
     more = squares((100, 150), (9000, 8800), (14000, 200))
     download(one(api, more), folder, api)
     assert_true(folder, parcels=more)
+
+
+def test_scenes_are_fetched_at_once(server, api, tmp_path):
+    days = ("20240110", "20240115", "20240120")
+    for day in days:
+        publish(server, day)
+    folders = [tmp_path / day for day in days]
+    for made in folders:
+        made.mkdir()
+    orders = plan(NEAR, "2024-01-01", "2024-02-01", BANDS, api)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda order, made: download(order, made, api), orders, folders))
+    for day, made in zip(days, folders, strict=True):
+        assert_true(made, day)
 
 
 @pytest.mark.parametrize("how", ["jp2", "strips", "no ranges", "long header", "no grid in the item"])
