@@ -57,8 +57,14 @@ def stac_scales(folder: Path) -> dict[str, Scale]:
 
 def _asset_scales(assets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Scale]]:
     for asset in assets.values():
-        band = (asset.get("raster:bands") or asset.get("bands") or [{}])[0]
-        scale = band.get("scale", band.get("raster:scale", asset.get("raster:scale")))
-        offset = band.get("offset", band.get("raster:offset", asset.get("raster:offset")))
+        scale = asset_scale(asset)
         if scale is not None:
-            yield Path(asset["href"]).name, (float(scale), float(offset or 0.0))
+            yield Path(asset["href"]).name, scale
+
+
+def asset_scale(asset: Mapping[str, Any]) -> Scale | None:
+    """Return what a STAC asset says of its numbers, or None; TypeError or ValueError where that is no number."""
+    band = (asset.get("raster:bands") or asset.get("bands") or [{}])[0]
+    scale = band.get("scale", band.get("raster:scale", asset.get("raster:scale")))
+    offset = band.get("offset", band.get("raster:offset", asset.get("raster:offset")))
+    return None if scale is None else (float(scale), float(offset or 0.0))
