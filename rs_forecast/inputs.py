@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -50,10 +52,7 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
     Without parcels and surveys there is nothing to do, and their errors are raised. Imagery or weather that cannot be
     had leaves a gap that is named in ``missing``.
     """
-    part = config.parcels
-    parcels = read_parcels(
-        part.path, id=part.id, columns=part.columns, crs=part.crs, encoding=part.encoding, layer=part.layer
-    )
+    parcels = config_parcels(config)
     report_progress(tell, "parcels", 1, 1)
     surveys = read_surveys(
         config.surveys.path,
@@ -83,6 +82,19 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
         known_at=_assumed(config, surveys, crops),
         synthetic=marked or any(bool(t.attrs.get("synthetic")) for t in tables if t is not None),
     )
+
+
+def config_parcels(config: Config) -> gpd.GeoDataFrame:
+    """Read the parcels that ``config`` names."""
+    part = config.parcels
+    return read_parcels(
+        part.path, id=part.id, columns=part.columns, crs=part.crs, encoding=part.encoding, layer=part.layer
+    )
+
+
+def scenes_folder(config: Config) -> Path:
+    """Return the folder in which downloaded scenes of the config's source are kept."""
+    return Workspace(config.workspace.dir).data / "scenes" / config.imagery.source
 
 
 def silent(inputs: Inputs, issued: pd.Timestamp) -> list[str]:
@@ -132,9 +144,11 @@ def _imagery(
     part = config.imagery
     if part.source == "none":
         return None
-    scenes = find_scenes(
-        part.source, part.path, end=until, latency_days=part.latency_days, scale=part.scale, offset=part.offset
-    )
+    if part.source == "local":
+        options: dict[str, Any] = {"path": part.path, "scale": part.scale, "offset": part.offset}
+    else:
+        options = {"path": scenes_folder(config), "evicted": True}  # what was computed of an evicted one still counts
+    scenes = find_scenes(part.source, end=until, latency_days=part.latency_days, **options)
     store = SignalStore(Workspace(config.workspace.dir).data / "signals")
     signals = store.signals(
         scenes,
