@@ -79,7 +79,7 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
         crops=crops,
         scenes=scenes,
         missing=tuple(missing),
-        known_at=_assumed(config, surveys, crops),
+        known_at=_assumed(config, surveys, crops, scenes),
         synthetic=marked or any(bool(t.attrs.get("synthetic")) for t in tables if t is not None),
     )
 
@@ -172,12 +172,16 @@ def _attempt[Found](what: str, missing: list[str], get: Callable[[], Found]) -> 
         return None
 
 
-def _assumed(config: Config, surveys: pd.DataFrame, crops: pd.DataFrame | None) -> tuple[str, ...]:
+def _assumed(
+    config: Config, surveys: pd.DataFrame, crops: pd.DataFrame | None, scenes: pd.DataFrame
+) -> tuple[str, ...]:
     said = []
     for name, table, delay in (("surveys", surveys, "visit"), ("crops", crops, "sowing")):
         count = 0 if table is None else int(table.attrs.get("known_at_assumed", 0))
         if table is not None and count:
             said.append(f"{name}: {count} rows taken as known {table.attrs.get('delay_days')} days after the {delay}")
-    if config.imagery.source != "none":
-        said.append(f"imagery: scenes taken as known {config.imagery.latency_days} days after the overpass")
+    measured = int((scenes["known_at_basis"] == "measured").sum())
+    if config.imagery.source != "none" and (measured == 0 or measured < len(scenes)):
+        which = f"{len(scenes) - measured} of {len(scenes)} scenes" if measured else "scenes"
+        said.append(f"imagery: {which} taken as known {config.imagery.latency_days} days after the overpass")
     return tuple(said)
