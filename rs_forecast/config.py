@@ -130,7 +130,7 @@ class ImageryConfig(_Part):
 
     source: Literal["local", "stac", "sentinelhub", "none"] = "none"
     path: ConfigPath | tuple[ConfigPath, ...] | None = None
-    url: Address | None = None
+    url: str | None = None
     base_url: Address | None = None
     token_url: Address | None = None
     collection: str | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rs_forecast.config import Config
 from rs_forecast.errors import ConfigError, NoDataError, listing, noted
 from rs_forecast.inputs import Tell, config_parcels, report_progress, scenes_folder
 from rs_forecast.sources.archive import Fetched, SceneArchive
-from rs_forecast.sources.order import Order
+from rs_forecast.sources.order import Download, Order
 
 _MOST_ROWS = 60
 
@@ -104,11 +105,11 @@ def fetch(
         The provider says later before anything could be planned, or another fetch is at work.
     """
     first, last = _days(config, start, end)
-    provider = _provider(config)
+    plan_scenes, download = _provider(config)
     archive = SceneArchive(scenes_folder(config))
     with noted() as notes:
         parcels = config_parcels(config)
-        orders = provider.plan(parcels, first, last, bands_of(config), config.imagery)
+        orders = plan_scenes(parcels, first, last, bands_of(config))
         plan = _plan(config, archive, orders, again)
         if not orders:
             raise NoDataError(
@@ -120,7 +121,7 @@ def fetch(
                 planned(plan)
             done = archive.obtain(
                 orders,
-                provider.download,
+                download,
                 seen=config.today,
                 latency_days=config.imagery.latency_days,
                 workers=config.imagery.workers,
@@ -154,15 +155,22 @@ def bands_of(config: Config) -> tuple[str, ...]:
     return tuple(band for band in BANDS if band in used)
 
 
-def _provider(config: Config) -> Any:
-    """Return the module that plans and downloads for the config's source."""
-    source = config.imagery.source
+def _provider(config: Config) -> tuple[Callable[..., list[Order]], Download]:
+    """Return how the config's source plans and downloads."""
+    part = config.imagery
     known = [row.name for row in PROVIDERS.values() if row.fetcher]
-    if source not in known:
+    if part.source not in known:
         raise ConfigError(
-            f'[imagery] source = "{source}" is not downloaded; sources to fetch from are {", ".join(known)}'
+            f'[imagery] source = "{part.source}" is not downloaded; sources to fetch from are {", ".join(known)}'
         )
-    return importlib.import_module(PROVIDERS[source].fetcher)
+    module = importlib.import_module(PROVIDERS[part.source].fetcher)
+    service: dict[str, Any]
+    if part.source == "stac":
+        service = {"catalogue": module.find_catalogue(part.url or "", part.collection or "", part.allow_hosts)}
+    else:
+        given = {name: getattr(part, name) for name in ("base_url", "token_url", "collection")}
+        service = {"hub": module.Hub(**{name: value for name, value in given.items() if value is not None})}
+    return partial(module.plan, **service), partial(module.download, **service)
 
 
 def _days(config: Config, start: Any, end: Any) -> tuple[pd.Timestamp, pd.Timestamp]:

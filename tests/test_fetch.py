@@ -43,11 +43,14 @@ def office(tmp_path, monkeypatch):
     found.file = str(tmp_path / "office.toml")
     found.store = tmp_path / "data" / "scenes" / "stac"
 
-    def plan(parcels, start, end, bands, settings):
-        found.asked.append((len(parcels), start, end, bands, settings))
+    def plan(parcels, start, end, bands, catalogue):
+        found.asked.append((len(parcels), start, bands, catalogue))
         return [o for o in found.orders if start <= o.date <= end]
 
-    provider = SimpleNamespace(plan=plan, download=found.fake)
+    def download(asked, folder, catalogue):
+        found.fake(asked, folder)
+
+    provider = SimpleNamespace(plan=plan, download=download, find_catalogue=lambda *said: said)
     monkeypatch.setitem(sys.modules, "rs_forecast.sources.stac", provider)
     return found
 
@@ -76,8 +79,8 @@ def test_a_fetch_downloads_what_is_missing_and_says_so(office, capsys):
     assert said["fetched"]["new"] == [order(2).scene_id]
     assert said["fetched"]["kept"] == [order(0).scene_id, order(1).scene_id]
     assert [row["state"] for row in said["scenes"]] == ["there", "there", "missing"]
-    parcels, start, _, bands, settings = office.asked[0]
-    assert (parcels, f"{start:%Y-%m-%d}", bands, settings.source) == (4, START, ("red", "nir", "scl"), "stac")
+    parcels, start, bands, catalogue = office.asked[0]
+    assert (parcels, f"{start:%Y-%m-%d}", bands, catalogue) == (4, START, ("red", "nir", "scl"), ("", "", ()))
 
 
 def test_a_provider_that_says_later_is_exit_75_and_what_came_is_kept(office, capsys):
@@ -127,6 +130,25 @@ def test_days_and_sources_that_make_no_sense_are_bad_usage(office, capsys):
     assert "sources to fetch from are stac, sentinelhub" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="is not downloaded"):
         work.import_scenes(load_config(office.file), office.root)
+
+
+def test_sentinelhub_gets_the_addresses_of_the_config(office, monkeypatch):
+    made_with = []
+
+    def hub(**given):
+        made_with.append(given)
+        return "the hub"
+
+    def plan(parcels, start, end, bands, hub):
+        assert hub == "the hub"
+        return office.orders
+
+    provider = SimpleNamespace(plan=plan, download=None, Hub=hub)
+    monkeypatch.setitem(sys.modules, "rs_forecast.sources.sentinelhub", provider)
+    config = office.root / "office.toml"
+    config.write_text(config.read_text().replace('"stac"', '"sentinelhub"') + 'base_url = "http://127.0.0.1:1"\n')
+    call(office, "--start", START, "--dry-run")
+    assert made_with == [{"base_url": "http://127.0.0.1:1"}]
 
 
 def test_a_store_of_another_machine_is_copied(office, capsys):

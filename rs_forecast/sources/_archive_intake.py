@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import deflate
+import numpy as np
 import rasterio.errors
 
 from rs_forecast.catalog.bands import SCL
@@ -85,7 +86,8 @@ def _checked(name: str, file: Path) -> Header:
     try:
         layout = read_layout(str(file), "GTiff")
         down = -(-layout.shape[0] // layout.block[0])
-        for _ in read_blocks(layout, range(down * layout.across)):
+        there = np.flatnonzero(layout.places[:, 1]).tolist() if layout.plain else range(down * layout.across)
+        for _ in read_blocks(layout, there):
             pass  # a block that is cut short or damaged raises
     except (OSError, ValueError, deflate.DeflateError, rasterio.errors.RasterioError) as err:
         raise SourceError(f"{file.name}: is damaged ({err}); fetch the scene again") from err

@@ -122,9 +122,9 @@ class SceneArchive:
     ) -> Fetched:
         """Download what is missing, several scenes at once.
 
-        A scene is known from the day on which a fetch first had it (``measured``) if that day is at most
-        10 after the overpass, because then a fetch was watching; an older one, from an archive, is
-        taken as known ``latency_days`` after the overpass (``assumed``). Another version of an overpass that is here
+        A scene is known from the day on which a fetch first had it (``measured``) if that is at most 10 days after the
+        overpass, because then a fetch was watching; an older one, from an archive, is taken as known ``latency_days``
+        after the overpass (``assumed``). Another version of an overpass that is here
         keeps the day of the first: a reprocessed archive does not make history unknowable. The store of signals gives
         the new numbers the day on which it first sees them.
 
