@@ -143,7 +143,7 @@ def test_sentinelhub_gets_the_addresses_of_the_config(office, monkeypatch):
         assert hub == "the hub"
         return office.orders
 
-    provider = SimpleNamespace(plan=plan, download=None, Hub=hub)
+    provider = SimpleNamespace(plan=plan, download=office.fake, Hub=hub)
     monkeypatch.setitem(sys.modules, "rs_forecast.sources.sentinelhub", provider)
     config = office.root / "office.toml"
     config.write_text(config.read_text().replace('"stac"', '"sentinelhub"') + 'base_url = "http://127.0.0.1:1"\n')
