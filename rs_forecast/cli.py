@@ -126,6 +126,39 @@ def demo(
 
 
 @app.command()
+def fetch(
+    config: ConfigFile,
+    start: Day = None,
+    end: Day = None,
+    other: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="Copy from a store of scenes filled elsewhere instead.")
+    ] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also what was evicted or is in quarantine.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download the scenes that the config's imagery source has and the store lacks; what was killed is resumed."""
+    from rs_forecast import fetch as work
+
+    settings = _load(config, None)
+    if other is None and start is None:
+        raise ConfigError("fetch: give --start DAY, or --from DIR to copy a store of scenes")
+    with _Bars() as tell:
+        if other is not None:
+            report = work.import_scenes(settings, other, tell=tell)
+        else:
+            told = None if as_json else (lambda plan: _err.print(plan.plan()))
+            report = work.fetch(settings, start=start, end=end, dry_run=dry_run, again=again, tell=tell, planned=told)
+    _warn(report.warnings)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        typer.echo(report.plan() if dry_run and other is None else report.result())
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
 def train(config: ConfigFile, until: Day = None, scheduler: Scheduler = None, *, as_json: AsJson = False) -> None:
     """Train on the labels known by a day, hold the model against the baselines, and register it."""
     from rs_forecast import pipeline

@@ -27,6 +27,17 @@ _PLANNED = {
 
 
 _PLACED = ("workspace", "output")
+_DOWNLOADED = ("stac", "sentinelhub")
+_KEYS_OF = {
+    "path": ("local",), "scale": ("local",), "offset": ("local",), "url": ("stac",), "base_url": ("sentinelhub",),
+    "token_url": ("sentinelhub",), "collection": _DOWNLOADED, "allow_hosts": _DOWNLOADED, "budget_gb": _DOWNLOADED,
+}  # fmt: skip
+"""Keys of ``[imagery]`` that only some sources know."""
+_SECRET_KEY = re.compile(
+    r"(sh_)?client_?(id|secret)|(access_|refresh_)?token|.*secret.*|.*passw(or)?d.*|api_?key|credentials?|user(_?name)?",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"https?://[^/?#\s]*@|[?&](sig|token|key|api_?key|access_token|password)=", re.IGNORECASE)
 
 
 def _from_config(path: Path, info: ValidationInfo) -> Path:
@@ -66,6 +77,9 @@ def _unique[T](items: tuple[T, ...]) -> tuple[T, ...]:
 
 ConfigPath = Annotated[Path, AfterValidator(_from_config)]
 """A path, relative to the config file."""
+
+Address = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$")]
+"""The address of a service, without a name, password or token in it."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A name that ends up in columns and file names."""
@@ -112,10 +126,17 @@ class CropsConfig(_Part):
 
 
 class ImageryConfig(_Part):
-    """``[imagery]``."""
+    """``[imagery]``. Scenes of ``stac`` and ``sentinelhub`` are downloaded by ``rs-forecast fetch``."""
 
-    source: Literal["local", "none"] = "none"
+    source: Literal["local", "stac", "sentinelhub", "none"] = "none"
     path: ConfigPath | tuple[ConfigPath, ...] | None = None
+    url: str | None = None
+    base_url: Address | None = None
+    token_url: Address | None = None
+    collection: str | None = None
+    allow_hosts: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
+    workers: Annotated[int, Field(ge=1, le=32)] = 4
+    budget_gb: Annotated[float, Field(gt=0)] | None = None
     indices: Annotated[tuple[str, ...], AfterValidator(_unique)] = ("ndvi", "evi", "ndre", "lswi")
     mask_classes: tuple[int, ...] = SCL_MASKED
     mask_dilate_m: Annotated[float, Field(ge=0, le=2000)] = 20.0
@@ -242,8 +263,12 @@ class Config(_Part):
         for part in ("imagery", "weather"):
             source, path = getattr(self, part).source, getattr(self, part).path
             with _blamed_on(part, "source"):
-                if source != "none" and path is None:
+                if source not in ("none", *_DOWNLOADED) and path is None:
                     raise ConfigError(f'source = "{source}" needs a path')
+        for key, owners in _KEYS_OF.items():
+            with _blamed_on("imagery", key):
+                if key in self.imagery.model_fields_set and self.imagery.source not in ("none", *owners):
+                    raise ConfigError(f'belongs to source = "{" or ".join(owners)}"; take it out')
         return self
 
     @property
@@ -296,12 +321,26 @@ def load_config(path: str | Path) -> Config:
     for name in sorted(_PLANNED.keys() & data.keys()):
         place = f"{file}{_line(text, (name,))}"
         raise ConfigError(f"{place}: [{name}] ({_PLANNED[name]}) is not read by this version; take it out")
+    _refuse_credentials(file, text, data)
     for name in _PLACED:  # a default path too is relative to the config file
         data.setdefault(name, {})
     try:
         return Config.model_validate(data, context={"base": file.parent})
     except ValidationError as err:
         raise ConfigError("\n".join(_message(file, text, data, dict(item)) for item in err.errors())) from err
+
+
+def _refuse_credentials(file: Path, text: str, data: Mapping[str, Any]) -> None:
+    """Refuse secrets by the name of their key, or in an address; what they are is never shown."""
+    for part in ("imagery", "weather"):
+        table = data.get(part)
+        for key, value in table.items() if isinstance(table, dict) else ():
+            if _SECRET_KEY.fullmatch(key) or (isinstance(value, str) and _SECRET_VALUE.search(value)):
+                place = f"{file}{_line(text, (part, key))}: {part}.{key}"
+                raise ConfigError(
+                    f"{place}: credentials do not belong in a config. Take them out, set SH_CLIENT_ID and "
+                    "SH_CLIENT_SECRET in the environment, and renew the secret if anybody has seen this file"
+                )
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rs_forecast.config import load_config
-from rs_forecast.errors import ConfigError
+from rs_forecast.errors import ConfigError, noted
 from rs_forecast.inputs import Tell, read_inputs
-from rs_forecast.pipeline import Trained, noted, run, train
+from rs_forecast.pipeline import Trained, run, train
 from rs_forecast.publish import RunReport
 from rs_forecast.schema import day
 from rs_forecast.simulate import simulate

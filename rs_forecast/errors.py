@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 
 
 class RsForecastError(Exception):
@@ -40,6 +42,26 @@ class BusyError(RsForecastError):
 
 class DataWarning(UserWarning):
     """A row, parcel or scene was left out or mended. The message names it; the rest goes on."""
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[list[str]]:
+    """Collect the :class:`DataWarning` messages of a block, each once, for when it has ended well.
+
+    Other warnings pass, and so do all of them when the block ends in an error.
+    """
+    notes: list[str] = []
+    passing: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DataWarning)
+            passing = caught
+            yield notes
+        notes += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, DataWarning))
+        passing = [w for w in caught if not issubclass(w.category, DataWarning)]
+    finally:
+        for w in passing:
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

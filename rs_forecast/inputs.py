@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -50,10 +52,7 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
     Without parcels and surveys there is nothing to do, and their errors are raised. Imagery or weather that cannot be
     had leaves a gap that is named in ``missing``.
     """
-    part = config.parcels
-    parcels = read_parcels(
-        part.path, id=part.id, columns=part.columns, crs=part.crs, encoding=part.encoding, layer=part.layer
-    )
+    parcels = config_parcels(config)
     report_progress(tell, "parcels", 1, 1)
     surveys = read_surveys(
         config.surveys.path,
@@ -80,9 +79,22 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
         crops=crops,
         scenes=scenes,
         missing=tuple(missing),
-        known_at=_assumed(config, surveys, crops),
+        known_at=_assumed(config, surveys, crops, scenes),
         synthetic=marked or any(bool(t.attrs.get("synthetic")) for t in tables if t is not None),
     )
+
+
+def config_parcels(config: Config) -> gpd.GeoDataFrame:
+    """Read the parcels that ``config`` names."""
+    part = config.parcels
+    return read_parcels(
+        part.path, id=part.id, columns=part.columns, crs=part.crs, encoding=part.encoding, layer=part.layer
+    )
+
+
+def scenes_folder(config: Config) -> Path:
+    """Return the folder in which downloaded scenes of the config's source are kept."""
+    return Workspace(config.workspace.dir).data / "scenes" / config.imagery.source
 
 
 def silent(inputs: Inputs, issued: pd.Timestamp) -> list[str]:
@@ -132,9 +144,11 @@ def _imagery(
     part = config.imagery
     if part.source == "none":
         return None
-    scenes = find_scenes(
-        part.source, part.path, end=until, latency_days=part.latency_days, scale=part.scale, offset=part.offset
-    )
+    if part.source == "local":
+        options: dict[str, Any] = {"path": part.path, "scale": part.scale, "offset": part.offset}
+    else:
+        options = {"path": scenes_folder(config), "evicted": True}  # what was computed of an evicted one still counts
+    scenes = find_scenes(part.source, end=until, latency_days=part.latency_days, **options)
     store = SignalStore(Workspace(config.workspace.dir).data / "signals")
     signals = store.signals(
         scenes,
@@ -158,12 +172,16 @@ def _attempt[Found](what: str, missing: list[str], get: Callable[[], Found]) -> 
         return None
 
 
-def _assumed(config: Config, surveys: pd.DataFrame, crops: pd.DataFrame | None) -> tuple[str, ...]:
+def _assumed(
+    config: Config, surveys: pd.DataFrame, crops: pd.DataFrame | None, scenes: pd.DataFrame
+) -> tuple[str, ...]:
     said = []
     for name, table, delay in (("surveys", surveys, "visit"), ("crops", crops, "sowing")):
         count = 0 if table is None else int(table.attrs.get("known_at_assumed", 0))
         if table is not None and count:
             said.append(f"{name}: {count} rows taken as known {table.attrs.get('delay_days')} days after the {delay}")
-    if config.imagery.source != "none":
-        said.append(f"imagery: scenes taken as known {config.imagery.latency_days} days after the overpass")
+    measured = int((scenes["known_at_basis"] == "measured").sum())
+    if config.imagery.source != "none" and (measured == 0 or measured < len(scenes)):
+        which = f"{len(scenes) - measured} of {len(scenes)} scenes" if measured else "scenes"
+        said.append(f"imagery: {which} taken as known {config.imagery.latency_days} days after the overpass")
     return tuple(said)

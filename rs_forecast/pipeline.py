@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from rs_forecast.baselines import BASELINES, baseline_from_dict
 from rs_forecast.catalog import WEATHER_FEATURES
 from rs_forecast.config import Config, load_config
 from rs_forecast.dataset import build_dataset
-from rs_forecast.errors import ConfigError, DataWarning, NoDataError, listing
+from rs_forecast.errors import ConfigError, NoDataError, listing, noted
 from rs_forecast.evaluate import Report, cross_validate
 from rs_forecast.grid import metric_crs
 from rs_forecast.inputs import Inputs, Tell, read_inputs, report_progress, silent
@@ -100,26 +97,6 @@ def run(
             risk, stands_in = _forecast(config, model, live)
         degraded = [*inputs.missing, *silent(inputs, day), *lost, *stands_in, *_too_little(config, risk)]
         return publish(config, inputs, model, risk, live, degraded, notes)
-
-
-@contextlib.contextmanager
-def noted() -> Iterator[list[str]]:
-    """Collect the :class:`DataWarning` messages of a block, each once, for when it has ended well.
-
-    Other warnings pass, and so do all of them when the block ends in an error.
-    """
-    notes: list[str] = []
-    passing: list[warnings.WarningMessage] = []
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", DataWarning)
-            passing = caught
-            yield notes
-        notes += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, DataWarning))
-        passing = [w for w in caught if not issubclass(w.category, DataWarning)]
-    finally:
-        for w in passing:
-            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
 def _targets(config: Config) -> list[tuple[str, int]]:

@@ -100,19 +100,37 @@ def atomic_folder(target: Path, *, keep: Path | None = None) -> Iterator[Path]:
         raise unwritable(target.parent, err) from err
     try:
         yield stage
-        try:
-            for file in sorted(stage.rglob("*")):
-                if file.is_file():
-                    _sync(file)
-            _swap(stage, target, keep)
-        except OSError as err:
-            raise unwritable(target, err) from err
+        commit_folder(stage, target, keep=keep)
     except OSError as err:
-        if err.errno in _NO_ROOM:
+        if no_room(err):
             raise unwritable(target, err) from err
         raise  # a read that failed in the block is another matter
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def commit_folder(stage: Path, target: Path, *, keep: Path | None = None) -> None:
+    """Flush the files of ``stage``, named ``.<target>.new-<anything>``, and give it the name ``target``.
+
+    An older ``target`` is renamed to ``keep``, or removed if no name is given.
+
+    Raises
+    ------
+    OutputError
+        That cannot be; the older ``target`` is then as it was.
+    """
+    try:
+        for file in sorted(stage.rglob("*")):
+            if file.is_file():
+                _sync(file)
+        _swap(stage, target, keep)
+    except OSError as err:
+        raise unwritable(target, err) from err
+
+
+def no_room(err: OSError) -> bool:
+    """Return whether a write failed because the disk is full or may not be written."""
+    return err.errno in _NO_ROOM
 
 
 def recover(target: Path, *, keep: Path | None = None) -> None:

@@ -225,6 +225,16 @@ NAMES = [
     ),
     (LEAST + "[imagery]\nsource = 'local'\n", NEXT + 1, 'imagery.source: source = "local" needs a path'),
     (LEAST + "[weather]\nsource = 'csv'\n", NEXT + 1, 'weather.source: source = "csv" needs a path'),
+    (
+        LEAST + "[imagery]\nsource = 'stac'\nbase_url = 'https://sh.example.org'\n",
+        NEXT + 2,
+        'imagery.base_url: belongs to source = "sentinelhub"; take it out',
+    ),
+    (
+        LEAST + "[imagery]\nsource = 'sentinelhub'\npath = 'scenes'\n",
+        NEXT + 2,
+        'imagery.path: belongs to source = "local"; take it out',
+    ),
 ]
 
 
@@ -233,6 +243,31 @@ def test_a_name_or_row_that_does_not_stand_is_refused_with_its_line(load, text, 
     message = refused(load, text)
     assert message.split("office.toml", 1)[1].startswith(f", line {line}: ")
     assert said in message
+
+
+def test_sources_that_are_downloaded_need_no_path(load):
+    config = load(LEAST + "[imagery]\nsource = 'stac'\nurl = 'http://127.0.0.1:80/v1'\nbudget_gb = 2.5\n")
+    assert (config.imagery.url, config.imagery.budget_gb, config.imagery.workers) == ("http://127.0.0.1:80/v1", 2.5, 4)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "client_id = 'hushhush'",
+        "SH_CLIENT_SECRET = 'hushhush'",
+        "clientsecret = 'hushhush'",
+        "password = 'hushhush'",
+        "token = 'hushhush'",
+        "api_key = 'hushhush'",
+        "url = 'https://me:hushhush@stac.example.org/v1'",
+        "url = 'https://stac.example.org/v1?token=hushhush'",
+    ],
+)
+def test_credentials_in_a_config_are_refused_by_name_and_never_shown(load, line):
+    message = refused(load, f"{LEAST}[imagery]\nsource = 'stac'\n{line}\n")
+    key = line.split(" = ")[0]
+    assert f", line {NEXT + 2}: imagery.{key}: credentials do not belong in a config" in message
+    assert "hushhush" not in message
 
 
 @pytest.mark.parametrize("name", ["traps", "catalog", "scouting"])

@@ -16,6 +16,8 @@ class Provider:
     opener: str
     latency_days: int
     doc: str
+    fetcher: str = ""
+    """Module with ``plan`` and ``download`` that brings scenes into the store which the opener reads."""
 
 
 PROVIDERS: Table[Provider] = Table(
@@ -27,6 +29,22 @@ PROVIDERS: Table[Provider] = Table(
             opener="rs_forecast.sources.local:open_scenes",
             latency_days=1,
             doc="a folder of scenes, one GeoTIFF a band, or NetCDF cubes",
+        ),
+        Provider(
+            name="stac",
+            kind="imagery",
+            opener="rs_forecast.sources.archive:open_archive",
+            latency_days=1,
+            doc="Sentinel-2 from a STAC catalogue, no credentials needed",
+            fetcher="rs_forecast.sources.stac",
+        ),
+        Provider(
+            name="sentinelhub",
+            kind="imagery",
+            opener="rs_forecast.sources.archive:open_archive",
+            latency_days=1,
+            doc="Sentinel-2 from Copernicus Data Space or Sentinel Hub",
+            fetcher="rs_forecast.sources.sentinelhub",
         ),
         Provider(
             name="csv",

@@ -14,6 +14,7 @@ from rs_forecast.errors import SourceError
 from rs_forecast.grid import ALIGNED
 
 _MOST_PIXELS = 40_000**2
+_COLUMNS = ("scene_id", "tile", "date", "known_at", "known_at_basis", "provider", "baseline", "sha256", "state")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class BandFile:
     variable: str = ""
     step: int = 0
     """In a cube: the variable, and the index along its time dimension."""
+    sha256: str = ""
+    """Hash of the file, where a store has just held the file against it; empty where nobody has."""
 
     @property
     def file(self) -> Path:
@@ -52,6 +55,10 @@ class Scene:
     bands: Mapping[str, BandFile]
     baseline: str = ""
     synthetic: bool = False
+    sha256: str = ""
+    """Hash over those of the bands, where a store knows them."""
+    state: str = "ok"
+    """``ok``; ``evicted`` where the files are gone, and what was computed of them is left."""
 
 
 def check_grid(grid: GeoBox) -> None:
@@ -82,20 +89,20 @@ def check_bands(bands: Mapping[str, BandFile]) -> None:
             )
 
 
-def scenes_table(scenes: Iterable[Scene]) -> pd.DataFrame:
-    """Return one row a scene: ``scene_id tile date known_at known_at_basis provider baseline bands``."""
-    rows = [
-        {
-            "scene_id": scene.scene_id,
-            "tile": scene.tile,
-            "date": scene.date,
-            "known_at": scene.known_at,
-            "known_at_basis": scene.known_at_basis,
-            "provider": scene.provider,
-            "baseline": scene.baseline,
-            "bands": " ".join(scene.bands),
-        }
-        for scene in scenes
-    ]
-    names = ("scene_id", "tile", "date", "known_at", "known_at_basis", "provider", "baseline", "bands")
-    return pd.DataFrame(rows, columns=list(names))
+def scenes_table(scenes: Iterable[Scene], *, files: bool = False) -> pd.DataFrame:
+    """Return one row a scene: ``scene_id tile date known_at known_at_basis provider baseline sha256 state bands``.
+
+    With ``files`` also, for each band of any scene, ``<band>_href``, ``_scale``, ``_offset``, ``_nodata`` and
+    ``_resolution`` [m].
+    """
+    scenes = list(scenes)
+    names = [*_COLUMNS, "bands"]
+    rows = [{**{name: getattr(scene, name) for name in _COLUMNS}, "bands": " ".join(scene.bands)} for scene in scenes]
+    if files:
+        found = dict.fromkeys(band for scene in scenes for band in scene.bands)
+        names += [f"{band}_{what}" for band in found for what in ("href", "scale", "offset", "nodata", "resolution")]
+        for row, scene in zip(rows, scenes, strict=True):
+            for band, file in scene.bands.items():
+                row |= {f"{band}_{what}": getattr(file, what) for what in ("href", "scale", "offset", "nodata")}
+                row[f"{band}_resolution"] = abs(float(file.geobox.affine.a))
+    return pd.DataFrame(rows, columns=names)

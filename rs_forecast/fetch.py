@@ -1,0 +1,226 @@
+"""Download the imagery that a config names and the store lacks: plan first, then scenes side by side."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs_forecast import schema
+from rs_forecast.catalog import BANDS, PROVIDERS
+from rs_forecast.catalog.bands import SCL
+from rs_forecast.config import Config
+from rs_forecast.errors import ConfigError, NoDataError, listing, noted
+from rs_forecast.inputs import Tell, config_parcels, report_progress, scenes_folder
+from rs_forecast.sources.archive import Fetched, SceneArchive
+from rs_forecast.sources.order import Download, Order
+
+_MOST_ROWS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchReport:
+    """What was planned, and what came of it."""
+
+    status: str
+    """``planned``, ``complete``, ``later`` (the provider says so), ``incomplete`` or ``nothing``."""
+    source: str
+    folder: str
+    scenes: tuple[Mapping[str, Any], ...]
+    """A row each: ``scene_id tile date size units state``; size [bytes] and processing units are estimates."""
+    fetched: Fetched
+    warnings: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all there or planned, 3 some scenes cannot be had, 4 none, 75 the provider says later."""
+        return {"planned": 0, "complete": 0, "incomplete": 3, "nothing": 4, "later": 75}[self.status]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+    def plan(self) -> str:
+        """Return the plan as a table."""
+        todo = [row for row in self.scenes if row["state"] == "missing"]
+        lines = [f"{'date':<12}{'tile':<8}{'MB':>8}{'units':>9}  {'state':<12}scene"]
+        lines += [
+            f"{row['date']:<12}{row['tile']:<8}{row['size'] / 1e6:>8.1f}{row['units']:>9.2f}  {row['state']:<12}"
+            f"{row['scene_id']}"
+            for row in self.scenes[:_MOST_ROWS]
+        ]
+        if len(self.scenes) > _MOST_ROWS:
+            lines.append(f"and {len(self.scenes) - _MOST_ROWS} more; --json lists them all")
+        size, units = (sum(row[name] for row in todo) for name in ("size", "units"))
+        cost = f"about {size / 1e6:.1f} MB, {units:.2f} processing units"
+        lines.append(f"{len(self.scenes)} scenes, {len(todo)} to download: {cost}")
+        return "\n".join(lines)
+
+    def result(self) -> str:
+        """Return what was done, as text."""
+        done = self.fetched
+        lines = [f"{'new':<12}{len(done.new):>5}   {done.bytes / 1e6:.1f} MB", f"{'there':<12}{len(done.kept):>5}"]
+        for name in ("failed", "later", "quarantined"):
+            reasons: Mapping[str, str] = getattr(done, name)
+            lines += [f"{name:<12}{len(reasons):>5}"] if reasons else []
+            lines += [f"  {scene}: {reason}" for scene, reason in reasons.items()]
+        if done.evicted:
+            lines.append(f"{'evicted':<12}{len(done.evicted):>5}   {listing(done.evicted)}")
+        return "\n".join([*lines, f"{self.status}: {self.folder}"])
+
+
+def fetch(
+    config: Config,
+    *,
+    start: Any,
+    end: Any = None,
+    dry_run: bool = False,
+    again: bool = False,
+    tell: Tell | None = None,
+    planned: Any = None,
+) -> FetchReport:
+    """Download the scenes from ``start`` to ``end`` (today) that the store lacks.
+
+    Parameters
+    ----------
+    dry_run
+        Stop when the plan stands: nothing is downloaded or written.
+    again
+        Also scenes that were evicted for the budget or are in quarantine.
+    planned
+        Called with the report of the plan before the downloads begin.
+
+    Raises
+    ------
+    ConfigError
+        The config names no source to download from, or the days are not right.
+    NoDataError
+        The provider has no scene of these days over the parcels.
+    BusyError
+        The provider says later before anything could be planned, or another fetch is at work.
+    """
+    first, last = _days(config, start, end)
+    plan_scenes, download = _provider(config)
+    archive = SceneArchive(scenes_folder(config))
+    with noted() as notes:
+        parcels = config_parcels(config)
+        orders = plan_scenes(parcels, first, last, bands_of(config))
+        plan = _plan(config, archive, orders, again)
+        if not orders:
+            raise NoDataError(
+                f"{config.imagery.source}: has no scene over the parcels from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+            )
+        done = Fetched()
+        if not dry_run:
+            if planned is not None:
+                planned(plan)
+            done = archive.obtain(
+                orders,
+                download,
+                seen=config.today,
+                latency_days=config.imagery.latency_days,
+                workers=config.imagery.workers,
+                again=again,
+                budget=None if config.imagery.budget_gb is None else config.imagery.budget_gb * 1e9,
+                progress=lambda count, of: report_progress(tell, "downloads", count, of),
+            )
+    return _report(plan, done, notes, planned_only=dry_run)
+
+
+def import_scenes(config: Config, folder: str | Path, *, tell: Tell | None = None) -> FetchReport:
+    """Copy the scenes that a store filled elsewhere has and this one lacks."""
+    _provider(config)
+    archive = SceneArchive(scenes_folder(config))
+    with noted() as notes:
+        done = archive.import_archive(folder, progress=lambda count, of: report_progress(tell, "copies", count, of))
+    plan = FetchReport(
+        status="planned",
+        source=str(folder),
+        folder=str(archive.folder),
+        scenes=(),
+        fetched=Fetched(),
+        warnings=(),
+    )
+    return _report(plan, done, notes, planned_only=False)
+
+
+def bands_of(config: Config) -> tuple[str, ...]:
+    """Return the bands that the config's indices need, and the scene classification, in the catalogue's order."""
+    used = {band for name in config.imagery.indices for band in config.all_indices[name].parsed.names} | {SCL}
+    return tuple(band for band in BANDS if band in used)
+
+
+def _provider(config: Config) -> tuple[Callable[..., list[Order]], Download]:
+    """Return how the config's source plans and downloads."""
+    part = config.imagery
+    known = [row.name for row in PROVIDERS.values() if row.fetcher]
+    if part.source not in known:
+        raise ConfigError(
+            f'[imagery] source = "{part.source}" is not downloaded; sources to fetch from are {", ".join(known)}'
+        )
+    module = importlib.import_module(PROVIDERS[part.source].fetcher)
+    service: dict[str, Any]
+    if part.source == "stac":
+        service = {"catalogue": module.find_catalogue(part.url or "", part.collection or "", part.allow_hosts)}
+    else:
+        given = {name: getattr(part, name) for name in ("base_url", "token_url", "collection")}
+        service = {"hub": module.Hub(**{name: value for name, value in given.items() if value is not None})}
+    return partial(module.plan, **service), partial(module.download, **service)
+
+
+def _days(config: Config, start: Any, end: Any) -> tuple[pd.Timestamp, pd.Timestamp]:
+    today = schema.day(config.today)
+    first, last = schema.day(start), today if end is None else schema.day(end)
+    if last > today:
+        raise ConfigError(f"end: found {last:%Y-%m-%d}, allowed is a day up to today, {today:%Y-%m-%d}")
+    if first > last:
+        raise ConfigError(f"start: found {first:%Y-%m-%d}, allowed is a day up to the end, {last:%Y-%m-%d}")
+    return first, last
+
+
+def _plan(config: Config, archive: SceneArchive, orders: Sequence[Order], again: bool) -> FetchReport:
+    states = archive.states(orders, again=again)
+    rows = [
+        {
+            "scene_id": order.scene_id,
+            "tile": order.tile,
+            "date": f"{order.date:%Y-%m-%d}",
+            "size": order.size,
+            "units": order.units,
+            "state": state,
+        }
+        for order, state in states
+    ]
+    return FetchReport(
+        status="planned",
+        source=config.imagery.source,
+        folder=str(archive.folder),
+        scenes=tuple(sorted(rows, key=lambda row: (row["date"], row["tile"], row["scene_id"]))),
+        fetched=Fetched(),
+        warnings=(),
+    )
+
+
+def _report(plan: FetchReport, done: Fetched, notes: Sequence[str], *, planned_only: bool) -> FetchReport:
+    there = len(done.new) - len(done.quarantined) + len(done.kept)
+    if planned_only:
+        status = "planned"
+    elif done.later:
+        status = "later"
+    elif not there:
+        status = "nothing"
+    else:
+        status = "incomplete" if done.failed else "complete"
+    return FetchReport(
+        status=status,
+        source=plan.source,
+        folder=plan.folder,
+        scenes=plan.scenes,
+        fetched=done,
+        warnings=tuple(notes),
+    )

@@ -1,0 +1,178 @@
+"""``rs-forecast fetch``: the plan, the downloads, the codes it ends with, and the inputs that read what came."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+import scenes as made
+from provider import Fake, order
+
+from rs_forecast import fetch as work
+from rs_forecast.cli import main
+from rs_forecast.config import load_config
+from rs_forecast.errors import BusyError, ConfigError, SourceError
+from rs_forecast.inputs import read_inputs
+from rs_forecast.sources.archive import SceneArchive
+
+START = "2024-01-01"
+CONFIG = """
+[parcels]
+path = "parcels.gpkg"
+[surveys]
+path = "surveys.csv"
+[forecast]
+pests = ["brown_planthopper"]
+[imagery]
+source = "stac"
+indices = ["ndvi"]
+"""
+
+
+@pytest.fixture
+def office(tmp_path, monkeypatch):
+    """A project whose provider has three scenes; ``fake.before`` spoils downloads, ``asked`` is what was asked for."""
+    made.fields(4).to_file(tmp_path / "parcels.gpkg")
+    (tmp_path / "surveys.csv").write_text(
+        "parcel_id,date,pest,value,unit\np00,2024-01-08,brown_planthopper,10,insects/m2\n"
+    )
+    (tmp_path / "office.toml").write_text(CONFIG)
+    found = SimpleNamespace(root=tmp_path, fake=Fake(), asked=[], orders=[order(n) for n in range(3)])
+    found.file = str(tmp_path / "office.toml")
+    found.store = tmp_path / "data" / "scenes" / "stac"
+
+    def plan(parcels, start, end, bands, catalogue):
+        found.asked.append((len(parcels), start, bands, catalogue))
+        return [o for o in found.orders if start <= o.date <= end]
+
+    def download(asked, folder, catalogue):
+        found.fake(asked, folder)
+
+    provider = SimpleNamespace(plan=plan, download=download, find_catalogue=lambda *said: said)
+    monkeypatch.setitem(sys.modules, "rs_forecast.sources.stac", provider)
+    return found
+
+
+def call(office, *arguments, code=0):
+    with pytest.raises(SystemExit) as ended:
+        main(["fetch", office.file, *arguments])
+    assert ended.value.code == code
+
+
+def test_the_plan_alone_downloads_and_writes_nothing(office, capsys):
+    call(office, "--start", START, "--dry-run")
+    text = capsys.readouterr().out
+    assert [line.split()[0] for line in text.splitlines()[1:4]] == ["2024-01-01", "2024-01-06", "2024-01-11"]
+    assert "3 scenes, 3 to download: about 0.0 MB, 0.75 processing units" in text
+    assert office.fake.written == []
+    assert not (office.root / "data").exists()
+
+
+def test_a_fetch_downloads_what_is_missing_and_says_so(office, capsys):
+    call(office, "--start", START, "--end", "2024-01-07")
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["new", "2"]
+    call(office, "--start", START, "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert (said["status"], said["exit_code"]) == ("complete", 0)
+    assert said["fetched"]["new"] == [order(2).scene_id]
+    assert said["fetched"]["kept"] == [order(0).scene_id, order(1).scene_id]
+    assert [row["state"] for row in said["scenes"]] == ["there", "there", "missing"]
+    parcels, start, bands, catalogue = office.asked[0]
+    assert (parcels, f"{start:%Y-%m-%d}", bands, catalogue) == (4, START, ("red", "nir", "scl"), ("", "", ()))
+
+
+def test_a_provider_that_says_later_is_exit_75_and_what_came_is_kept(office, capsys):
+    def busy(asked, folder):
+        if asked.detail["number"] == 2:
+            raise BusyError("monthly quota is used up")
+
+    office.fake.before = busy
+    config = office.root / "office.toml"
+    config.write_text(config.read_text() + "workers = 1\n")
+    call(office, "--start", START, "--json", code=75)
+    said = json.loads(capsys.readouterr().out)
+    assert said["fetched"]["later"] == {order(2).scene_id: "monthly quota is used up"}
+    assert len(said["fetched"]["new"]) == 2
+    office.fake.before = None
+    call(office, "--start", START)
+
+
+def test_scenes_that_cannot_be_had_are_named(office, capsys):
+    def gone(asked, folder):
+        if asked.detail["number"] in lost:
+            raise SourceError("it is gone")
+
+    office.fake.before, lost = gone, {1}
+    call(office, "--start", START, code=3)
+    assert f"{order(1).scene_id}: it is gone" in capsys.readouterr().out
+    lost |= {0, 1, 2}
+    for file in office.store.glob("*/scene.json"):
+        file.unlink()
+    call(office, "--start", START, code=4)
+
+
+def test_where_the_provider_has_nothing_it_is_exit_4(office, capsys):
+    office.orders.clear()
+    call(office, "--start", START, code=4)
+    assert "has no scene over the parcels" in capsys.readouterr().err
+
+
+def test_days_and_sources_that_make_no_sense_are_bad_usage(office, capsys):
+    call(office, code=2)
+    assert "give --start DAY, or --from DIR" in capsys.readouterr().err
+    call(office, "--start", "2024-02-01", "--end", START, code=2)
+    call(office, "--start", START, "--end", "2999-01-01", code=2)
+    config = office.root / "office.toml"
+    config.write_text(config.read_text().replace('"stac"', '"none"'))
+    call(office, "--start", START, code=2)
+    assert "sources to fetch from are stac, sentinelhub" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="is not downloaded"):
+        work.import_scenes(load_config(office.file), office.root)
+
+
+def test_sentinelhub_gets_the_addresses_of_the_config(office, monkeypatch):
+    made_with = []
+
+    def hub(**given):
+        made_with.append(given)
+        return "the hub"
+
+    def plan(parcels, start, end, bands, hub):
+        assert hub == "the hub"
+        return office.orders
+
+    provider = SimpleNamespace(plan=plan, download=office.fake, Hub=hub)
+    monkeypatch.setitem(sys.modules, "rs_forecast.sources.sentinelhub", provider)
+    config = office.root / "office.toml"
+    config.write_text(config.read_text().replace('"stac"', '"sentinelhub"') + 'base_url = "http://127.0.0.1:1"\n')
+    call(office, "--start", START, "--dry-run")
+    assert made_with == [{"base_url": "http://127.0.0.1:1"}]
+
+
+def test_a_store_of_another_machine_is_copied(office, capsys):
+    SceneArchive(office.root / "usb").obtain(office.orders, Fake(), seen="2024-01-12")
+    call(office, "--from", str(office.root / "usb"))
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["new", "3"]
+    assert office.asked == []
+
+
+def test_inputs_are_read_from_the_store(office):
+    config = load_config(office.file)
+    assert "call rs-forecast fetch first" in "".join(read_inputs(config).missing)
+    work.fetch(config, start=START)
+    inputs = read_inputs(config)
+    assert inputs.missing == ()
+    assert list(inputs.scenes["state"]) == ["ok"] * 3
+    assert inputs.signals is not None
+    assert inputs.signals["date"].nunique() == 3
+    for folder in office.store.glob("[!.]*"):  # as an eviction leaves it
+        record = folder / "scene.json"
+        record.write_text(record.read_text().replace('"state": "ok"', '"state": "evicted"'))
+        for file in folder.glob("*.tif"):
+            file.unlink()
+    later = read_inputs(config)
+    assert list(later.scenes["state"]) == ["evicted"] * 3
+    assert later.signals is not None
+    assert len(later.signals) == len(inputs.signals)
