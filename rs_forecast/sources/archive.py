@@ -400,7 +400,8 @@ def open_archive(
     """
     scenes = SceneArchive(path).scenes(start, end, latency_days=latency_days, evicted=evicted)
     if not scenes:
-        raise NoDataError(f"{path}: there is no usable scene from {start} to {end}; call rs-forecast fetch first")
+        days = "" if start is None and end is None else f" from {start or 'the first day'} to {end or 'the last'}"
+        raise NoDataError(f"{path}: there is no usable scene{days}; call rs-forecast fetch first")
     return scenes
 
 
