@@ -33,6 +33,7 @@ _KEYS_OF = {
     "token_url": ("sentinelhub",), "collection": _DOWNLOADED, "allow_hosts": _DOWNLOADED, "budget_gb": _DOWNLOADED,
 }  # fmt: skip
 """Keys of ``[imagery]`` that only some sources know."""
+_MOST_DILATED_M = 100
 _SECRET_KEY = re.compile(
     r"(sh_)?client_?(id|secret)|(access_|refresh_)?token|.*secret.*|.*passw(or)?d.*|api_?key|credentials?|user(_?name)?",
     re.IGNORECASE,
@@ -46,6 +47,11 @@ def _from_config(path: Path, info: ValidationInfo) -> Path:
         return Path(base) / path.expanduser()
     except RuntimeError as err:  # ~somebody, and nobody has that name
         raise ValueError("allowed is a path that exists here") from err
+
+
+def _catalogue(url: str, info: ValidationInfo) -> str:
+    """Return an address or a name as it is, the path of a catalogue on disk as one from the config file."""
+    return str(_from_config(Path(url), info)) if url.endswith(".json") and "://" not in url else url
 
 
 def _zone(name: str) -> str:
@@ -130,7 +136,7 @@ class ImageryConfig(_Part):
 
     source: Literal["local", "stac", "sentinelhub", "none"] = "none"
     path: ConfigPath | tuple[ConfigPath, ...] | None = None
-    url: str | None = None
+    url: Annotated[str, AfterValidator(_catalogue)] | None = None
     base_url: Address | None = None
     token_url: Address | None = None
     collection: str | None = None
@@ -269,6 +275,11 @@ class Config(_Part):
             with _blamed_on("imagery", key):
                 if key in self.imagery.model_fields_set and self.imagery.source not in ("none", *owners):
                     raise ConfigError(f'belongs to source = "{" or ".join(owners)}"; take it out')
+        with _blamed_on("imagery", "mask_dilate_m"):
+            if self.imagery.source in _DOWNLOADED and self.imagery.mask_dilate_m > _MOST_DILATED_M:
+                raise ConfigError(
+                    f"allowed are up to {_MOST_DILATED_M} m: no pixels further from parcels are downloaded"
+                )
         return self
 
     @property

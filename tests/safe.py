@@ -69,6 +69,7 @@ def write_product(
     baseline: str = "05.10",
     bands: Mapping[str, np.ndarray] | None = None,
     text: str | None = None,
+    corner: tuple[float, float] = (WEST, NORTH),
 ) -> Path:
     """Write a product and return its folder; images of 20 m come in 60 m too, as in a real one."""
     root = folder / product_name(day, tile, baseline)
@@ -77,9 +78,9 @@ def write_product(
     (root / "MTD_MSIL2A.xml").write_text(text or metadata(day, baseline=baseline, offset=offset), encoding="utf-8")
     for code, values in (numbers(seed) if bands is None else bands).items():
         size = SIZE[code]
-        write_jp2(image(root, code, size, day, tile), values, size)
+        write_jp2(image(root, code, size, day, tile), values, size, corner)
         if size == 20:
-            write_jp2(image(root, code, 60, day, tile), values[::3, ::3], 60)
+            write_jp2(image(root, code, 60, day, tile), values[::3, ::3], 60, corner)
     return root
 
 
@@ -89,11 +90,12 @@ def image(root: Path, code: str, size: int, day: str = "20240115", tile: str = "
     return root / "GRANULE" / f"L2A_T{tile}_A044713_{day}T031129" / "IMG_DATA" / f"R{size}m" / name
 
 
-def write_jp2(path: Path, values: np.ndarray, size: float) -> None:
+def write_jp2(path: Path, values: np.ndarray, size: float, corner: tuple[float, float] = (WEST, NORTH)) -> None:
     """Write a band without loss."""
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = values.shape
-    grid = {"crs": CRS, "transform": Affine(size, 0, WEST, 0, -size, NORTH), "height": height, "width": width}
+    place = Affine(size, 0, corner[0], 0, -size, corner[1])
+    grid = {"crs": CRS, "transform": place, "height": height, "width": width}
     lossless = {"QUALITY": "100", "REVERSIBLE": "YES", "YCBCR420": "NO"}
     with rasterio.open(path, "w", driver="JP2OpenJPEG", dtype=values.dtype.name, count=1, **grid, **lossless) as target:
         target.write(values, 1)

@@ -15,6 +15,8 @@ from odc.geo.geobox import GeoBox
 
 SIDE = 2560.0
 """Side of a cell [m]: a quarter of the usual block of 1024 pixels of 10 m, half of one of 512."""
+MARGIN = 110.0
+"""Around parcels [m]: from clouds so near the mask grows over them, by 100 m at most."""
 _PIXELS_M = 109_800.0
 
 
@@ -73,13 +75,12 @@ def read_cells(plain: Mapping[str, Any]) -> Cells:
 
 
 def find_cells(parcels: gpd.GeoSeries, frame: Frame) -> Cells:
-    """Return the cells of ``frame`` that touch parcels."""
+    """Return the cells of ``frame`` that touch parcels, or come so near that a cloud there may be grown over one."""
     rows, cols = frame.shape
     r, c = (axis.ravel() for axis in np.indices((rows, cols)))
     west, north = frame.west + c * SIDE, frame.north - r * SIDE
     tree = shapely.STRtree(shapely.box(west, north - SIDE, west + SIDE, north))
-    # a hair wider, for what rounding moves over the edge of a cell
-    outlines = shapely.buffer(parcels.to_crs(frame.epsg).to_numpy(), 1.0, quad_segs=1)
+    outlines = shapely.buffer(parcels.to_crs(frame.epsg).to_numpy(), MARGIN, quad_segs=2)
     touched = np.zeros(rows * cols, np.bool_)
     touched[tree.query(outlines, predicate="intersects")[1]] = True
     return Cells(frame=frame, touched=touched.reshape(rows, cols))

@@ -85,6 +85,10 @@ def find_catalogue(url: str = "", collection: str = "", allow_hosts: Iterable[st
             f"{suggest(url, _PRESETS)}"
         )
     if known is None:
+        if not collection and not url.endswith(".json"):
+            raise ConfigError(
+                f"[imagery] url: {url} has many collections; name one with collection, such as sentinel-2-l2a"
+            )
         known = Catalogue(url=url, collection=collection, name="stac")
     given = known.url if url in {"", known.name} else url
     return replace(known, url=given, collection=collection or known.collection, allow_hosts=tuple(allow_hosts))
