@@ -26,6 +26,7 @@ from rs_forecast.errors import DataWarning
 from rs_forecast.fetch import fetch
 from rs_forecast.signals import extract_signals
 from rs_forecast.sources.scene import Scene
+from rs_forecast.store import SignalStore
 
 CODES = ("B04", "B8A", "SCL")
 SIDE = 3600
@@ -152,3 +153,17 @@ def test_a_scene_processed_again_shows_the_ground_that_it_showed(doors):
         if door != "folder":  # whose files say nothing of it
             assert scene.baseline == "05.10", door
         pd.testing.assert_frame_equal(again, before, rtol=0, atol=1e-4, obj=door)
+
+
+def test_a_local_scene_whose_offset_is_declared_wrongly_is_named_and_not_stored(tmp_path, parcels):
+    for day, offset in (("20220105", -0.1), ("20220110", 0.0)):  # both hold numbers with the offset
+        for code, values in shown(day, 1000).items():
+            said = {} if code == "SCL" else {"scale": 1e-4, "offset": offset}
+            write_band(
+                tmp_path / day / f"48PWS_{day}_{code}.tif", values, size_of(code), west=WEST, north=NORTH, **said
+            )
+    store = SignalStore(tmp_path / "store")
+    with pytest.warns(DataWarning, match="scene 48PWS_20220110: left out.* 0.1 too high") as caught:
+        table = store.signals(find_scenes("local", tmp_path), parcels, [INDEX], seen=pd.Timestamp("2022-02-01"))
+    assert set(table["date"]) == {pd.Timestamp("2022-01-05")}
+    assert len([item for item in caught if "20220110" in str(item.message)]) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rs_forecast import schema
-from rs_forecast.errors import DataWarning, NoDataError
+from rs_forecast.errors import DataWarning, NoDataError, SourceError
 from rs_forecast.signals import look_tables
+from rs_forecast.sources._plausible import implausible
+from rs_forecast.sources.scene import Scene
 from rs_forecast.store.parcels import Parcels
 from rs_forecast.store.parts import WEIGHTS, Part, parcels_hash, write_part
 from rs_forecast.store.recipe import Recipe
@@ -70,6 +72,7 @@ class Filler:
         self._planned: dict[Any, list[Gap]] = {}
         self.read: set[str] = set()
         self.failed: set[str] = set()
+        self._judged: set[str] = set()
         self.rows = 0
 
     def gaps(self, target: Target, *, lending: bool) -> list[Gap]:
@@ -88,7 +91,8 @@ class Filler:
         return self._planned[key]
 
     def fill(self, targets: Sequence[Target], *, lending: bool) -> None:
-        """Compute and write what is missing of scenes, but for those that have failed before."""
+        """Compute and write what is missing of scenes, but for those that have failed before or are not plausible."""
+        self._judge(target.scene for target in targets)
         jobs: dict[Any, _Job] = {}
         for target in targets:
             for gap in self.gaps(target, lending=lending) if target.scene.scene_id not in self.failed else ():
@@ -104,6 +108,17 @@ class Filler:
                     self.read.add(scene_id)
                     self._tick()
             self.failed |= left
+
+    def _judge(self, scenes: Iterable[Scene]) -> None:
+        """Name scenes that are new and whose pixels contradict their metadata: nothing of them is stored."""
+        for scene in scenes:
+            if scene.scene_id in self._judged or self._shelf.of(scene.scene_id):
+                continue
+            self._judged.add(scene.scene_id)
+            with contextlib.suppress(SourceError):  # what cannot be read is named where it is computed
+                if said := implausible(scene):
+                    warnings.warn(DataWarning(f"scene {scene.scene_id}: left out. {said}"), stacklevel=4)
+                    self.failed.add(scene.scene_id)
 
     def _look(self, job: _Job) -> Generator[tuple[str, pd.DataFrame]]:
         outlines = np.unique(np.concatenate([gap.outlines for gap in {id(g): g for g in job.gaps.values()}.values()]))
