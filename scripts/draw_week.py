@@ -33,7 +33,7 @@ def draw(week: Path, picture: Path) -> None:
         axes.tick_params(labelsize=7)
     found = [Patch(facecolor=row.colour, edgecolor="grey", label=row.words) for row in CLASSES.values()]
     figure.legend(handles=found, loc="outside lower center", ncols=len(found), frameon=False)
-    figure.savefig(picture, dpi=90, metadata={"Software": None})
+    figure.savefig(picture, dpi=90, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.1)
 
 
 if __name__ == "__main__":
