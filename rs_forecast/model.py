@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -19,11 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rs_forecast.baselines import Target, refuse_uncovered, target_words, targets
+from rs_forecast.baselines import Target, refuse_uncovered, target_words
 from rs_forecast.calibration import Calibration, fit_calibration
+from rs_forecast.card import CARD_FILE, MODEL_FILE, check_card, damaged, id_of, make_card, target_rows
 from rs_forecast.catalog import PESTS, PRESETS, Pest, Preset
-from rs_forecast.errors import DataWarning, NoDataError, SchemaError, SourceError, listing
-from rs_forecast.reasons import SMALLEST, STRONGEST, groups_of, reason_texts, words_of
+from rs_forecast.errors import DataWarning, NoDataError, SchemaError, listing
+from rs_forecast.reasons import SMALLEST, STRONGEST, groups_of, reason_texts
 from rs_forecast.risk import CLASS_LIMITS, risk_table
 from rs_forecast.schema import DATASET_KEY, NOT_ASSESSABLE, check_dataset, feature_names
 from rs_forecast.splits import MIN_EVENTS, bootstrap_blocks, labelled, span, time_blocks
@@ -34,8 +32,6 @@ FloatArray = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """Called with what was done, how many of it, and of how many."""
 
-MODEL_FILE, CARD_FILE = "model.txt", "card.json"
-CARD_VERSION = 1
 INNER_FOLDS = 4
 _SMALL = 20_000_000
 """Below so many cells a second thread gains nothing, and loses much where cores are busy with other work."""
@@ -43,20 +39,6 @@ BASE = "base"
 """Column of :meth:`RiskModel.explain` that holds what all rows start from."""
 
 _PEST, _HORIZON = "pest", "horizon_weeks"
-_LIMITS = (
-    "The probability holds for fields, seasons and visits like those trained on.",
-    (
-        "lower and upper are the 90 % range of the calibration over resampled season x sub-zone blocks; errors of the "
-        "trees, of weather and imagery, and a changing world come on top."
-    ),
-    "Reasons tell what moved the model's number, not what causes the pest.",
-)
-_ESSENTIALS = (
-    "format", "synthetic", "pests", "targets", "features", "dropped_features", "pest_codes", "training", "preset",
-    "seed", "calibration",
-)  # fmt: skip
-"""Parts of the card that, with the text, make the model what it is; its id is made from them."""
-_CARD = dict.fromkeys(_ESSENTIALS, object) | {"format": int, "features": list, "model_id": str, "sha256": dict}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -118,22 +100,20 @@ class RiskModel:
         text = train(x, label)
         if progress:
             progress("models fitted", len(set(blocks)) + 1, len(set(blocks)) + 1)
-        card = {
-            "format": CARD_VERSION,
-            "synthetic": bool(history.attrs.get("synthetic", False)),
-            "pests": [_pest_row(pest, pests) for pest in codes],
-            "targets": _target_rows(rows),
-            "features": [_feature_row(name) for name in names],
-            "dropped_features": dropped,
-            "pest_codes": codes,
-            "training": _training(rows),
-            "preset": _preset_row(PRESETS[preset]),
-            "seed": seed,
-            "calibration": calibration.to_dict(),
-            "known_at": list(known_at),
-            **_about(text),
-        }
-        return cls(text=text, card={"model_id": _model_id(text, card), **card})
+        card = make_card(
+            text,
+            rows,
+            features=names,
+            dropped=dropped,
+            codes=codes,
+            preset=PRESETS[preset],
+            seed=seed,
+            calibration=calibration,
+            pests=pests,
+            known_at=known_at,
+            synthetic=bool(history.attrs.get("synthetic", False)),
+        )
+        return cls(text=text, card=card)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -146,24 +126,24 @@ class RiskModel:
         """
         folder = Path(folder)
         card = read_json(folder / CARD_FILE)
-        _check_card(card, folder)
+        check_card(card, folder)
         try:
             raw = (folder / MODEL_FILE).read_bytes()
             text = raw.decode()
         except (OSError, UnicodeDecodeError) as err:
-            raise _damaged(folder, f"{MODEL_FILE} cannot be read ({err})") from err
+            raise damaged(folder, f"{MODEL_FILE} cannot be read ({err})") from err
         # Before LightGBM sees it: a damaged text ends the interpreter.
         if sha256_text(text) != card["sha256"].get(MODEL_FILE):
-            raise _damaged(folder, f"{MODEL_FILE} is not the file that {CARD_FILE} was written for (SHA-256 differs)")
-        if _model_id(text, card) != card["model_id"]:
-            raise _damaged(folder, f"{CARD_FILE} was changed after it was written")
+            raise damaged(folder, f"{MODEL_FILE} is not the file that {CARD_FILE} was written for (SHA-256 differs)")
+        if id_of(text, card) != card["model_id"]:
+            raise damaged(folder, f"{CARD_FILE} was changed after it was written")
         model = cls(text=text, card=card)
         try:
             model.targets, model.calibration  # noqa: B018 - whatever cannot be read shows here
         except (KeyError, TypeError, ValueError) as err:
-            raise _damaged(folder, f"{CARD_FILE} cannot be understood ({err!r})") from err
+            raise damaged(folder, f"{CARD_FILE} cannot be understood ({err!r})") from err
         if model._booster.feature_name() != model.features:
-            raise _damaged(folder, f"{MODEL_FILE} and {CARD_FILE} name different features")
+            raise damaged(folder, f"{MODEL_FILE} and {CARD_FILE} name different features")
         return model
 
     def save(self, folder: str | Path) -> Path:
@@ -371,84 +351,9 @@ def _usable_features(rows: pd.DataFrame, names: list[str]) -> tuple[list[str], d
 def _refuse_too_few(rows: pd.DataFrame, history: pd.DataFrame) -> None:
     events = int(rows["label"].sum())
     if events < MIN_EVENTS or events == len(rows):
-        each = ((row[_PEST], row[_HORIZON], row["events"]) for row in _target_rows(rows))
+        each = ((row[_PEST], row[_HORIZON], row["events"]) for row in target_rows(rows))
         by_target = listing((f"{target_words((pest, weeks))}: {found}" for pest, weeks, found in each), 8, sep="; ")
         raise NoDataError(
             f"too little to learn from. Found: {span(history)} (events by target: {by_target or 'none'}). "
             f"Needed: {MIN_EVENTS} events and some visits without; add surveys, or forecast with a baseline"
         )
-
-
-def _training(rows: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "rows": len(rows),
-        "events": int(rows["label"].sum()),
-        "parcels": int(rows["parcel_id"].nunique()),
-        "seasons": list(rows.groupby("season")["valid_from"].min().sort_values(kind="stable").index),
-        "issued_first": f"{rows['issued'].min():%Y-%m-%d}",
-        "issued_last": f"{rows['issued'].max():%Y-%m-%d}",
-        "label_known_last": f"{rows['label_known_at'].max():%Y-%m-%d}",
-    }
-
-
-def _target_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    found = []
-    for pest, weeks in targets(rows):
-        label = rows.loc[(rows[_PEST] == pest) & (rows[_HORIZON] == weeks), "label"]
-        found.append({"pest": pest, _HORIZON: weeks, "rows": len(label), "events": int(label.sum())})
-    return found
-
-
-def _feature_row(name: str) -> dict[str, str]:
-    words = words_of(name)
-    return {"name": name, "unit": words.unit, "words": words.words}
-
-
-def _preset_row(preset: Preset) -> dict[str, Any]:
-    return {"name": preset.name, "rounds": preset.rounds, "params": dict(preset.params)}
-
-
-def _pest_row(name: str, pests: Mapping[str, Pest]) -> dict[str, Any]:
-    if name not in pests:
-        return {"name": name}
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(pests[name])))
-    return plain
-
-
-def _about(text: str) -> dict[str, Any]:
-    return {
-        "limits": list(_LIMITS),
-        "evaluation": None,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: _version(name) for name in ("rs-forecast", "lightgbm", "numpy", "pandas", "scipy")},
-        },
-        "sha256": {MODEL_FILE: sha256_text(text)},
-    }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _model_id(text: str, card: Mapping[str, Any]) -> str:
-    essentials = json.dumps({key: card[key] for key in _ESSENTIALS}, sort_keys=True, ensure_ascii=False)
-    return f"rf-{sha256_text(text + essentials)[:12]}"
-
-
-def _check_card(card: Mapping[str, Any], folder: Path) -> None:
-    wrong = [key for key, kind in _CARD.items() if key not in card or not isinstance(card[key], kind)]
-    if wrong:
-        raise _damaged(folder, f"{CARD_FILE} lacks {listing(wrong)}")
-    if card["format"] != CARD_VERSION:
-        raise SourceError(
-            f"{folder}: {CARD_FILE} has format {card['format']}, this version reads {CARD_VERSION}; train again, or "
-            "use the version of rs_forecast that wrote it"
-        )
-
-
-def _damaged(folder: Path, what: str) -> SourceError:
-    return SourceError(f"{folder}: {what}. It is not loaded; bring it back from a copy, or train again")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from rs_forecast.card import CARD_FILE
 from rs_forecast.errors import DataWarning, NoDataError, RsForecastError, listing
-from rs_forecast.model import CARD_FILE, RiskModel
+from rs_forecast.model import RiskModel
 from rs_forecast.schema import day
 from rs_forecast.workspace import read_json
 

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from datasets import PEST, make_history, make_live
 
+from rs_forecast.card import CARD_FILE, MODEL_FILE
 from rs_forecast.catalog import PESTS, PRESETS, Pest
 from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SchemaError, SourceError
-from rs_forecast.model import CARD_FILE, MODEL_FILE, RiskModel, feature_matrix
+from rs_forecast.model import RiskModel, feature_matrix
 from rs_forecast.schema import check_risk, feature_names
 
 HISTORY = make_history(0, years=2, parcels=30)
