@@ -20,8 +20,8 @@ PARCELS ?= 100000
 REPEATS ?= 3
 BENCH_DATA ?= benchmarks/data
 
-# Debian packages that test-full uses where it may install them. None is needed so far.
-SYSTEM_PACKAGES :=
+# Debian packages that test-full uses where it may install them: QGIS opens what is published.
+SYSTEM_PACKAGES := qgis python3-qgis
 
 # What no tracked file may hold: hosts and addresses of package registries. The brackets keep this line from matching.
 REGISTRIES := py[p]i\.org|python[h]osted|registry\.[n]pmjs|deb\.[d]ebian\.org|index[-]url|extra[-]index
