@@ -36,8 +36,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Forecasts of crop pests, field by field. Exit codes: 0 published or unchanged, 3 published degraded, "
-    "4 nothing usable, 2 bad usage or config, 75 try later, 1 failure.",
+    help="Forecasts of crop pests, field by field. Exit codes: 0 published, unchanged or all fetched, 3 published "
+    "degraded or partly fetched, 4 nothing usable, 2 bad usage or config, 75 try later, 1 failure.",
 )
 _err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
@@ -144,6 +144,10 @@ def fetch(
     settings = _load(config, None)
     if other is None and start is None:
         raise ConfigError("fetch: give --start DAY, or --from DIR to copy a store of scenes")
+    if other is not None and (start or end or dry_run or again):
+        raise ConfigError(
+            "fetch: --from copies all that is newer there; take out --start, --end, --dry-run and --again"
+        )
     with _Bars() as tell:
         if other is not None:
             report = work.import_scenes(settings, other, tell=tell)
@@ -154,7 +158,7 @@ def fetch(
     if as_json:
         _print_json(report.to_dict())
     else:
-        typer.echo(report.plan() if dry_run and other is None else report.result())
+        typer.echo(report.plan() if dry_run else report.result())
     raise typer.Exit(report.exit_code)
 
 

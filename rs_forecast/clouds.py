@@ -43,7 +43,7 @@ def weekly_clouds(signals: pd.DataFrame, parcels: pd.DataFrame, by: str | None =
     schema.check_signals(signals)
     if by is not None and by not in parcels:
         raise SchemaError(f"parcels have no column {by!r} to part the report by; found {', '.join(map(str, parcels))}")
-    zones = pd.Series(ALL, index=parcels.index, dtype="str") if by is None else parcels[by].fillna("").astype("str")
+    zones = pd.Series(ALL, index=parcels.index, dtype="str") if by is None else _texts(parcels[by])
     zone_of = pd.Series(zones.to_numpy(), index=pd.Index(parcels[schema.PARCEL].astype("str")), dtype="str")
     rows = pd.DataFrame(
         {
@@ -66,6 +66,11 @@ def weekly_clouds(signals: pd.DataFrame, parcels: pd.DataFrame, by: str | None =
     out["clear_share"] = out["clear"] / out["parcels"]
     out["median_age_days"] = _median_age(seen, keys)
     return out.reset_index()
+
+
+def _texts(zones: pd.Series) -> pd.Series:
+    texts: pd.Series = zones.astype("object").convert_dtypes().astype("string").fillna("").astype("str")
+    return texts
 
 
 def _monday(dates: pd.Series) -> pd.Series:

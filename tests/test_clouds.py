@@ -48,6 +48,12 @@ def test_without_a_look_there_is_no_week_and_a_column_that_is_not_there_is_told(
         weekly_clouds(signals(("a", "2024-01-01", 1.0)), PARCELS, by="sub_zone")
 
 
+@pytest.mark.parametrize("column", [pd.Categorical(["1", "1", "2", None]), [1.0, 1.0, 2.0, np.nan]])
+def test_zones_may_be_categories_or_numbers_with_a_gap(column):
+    found = weekly_clouds(signals(("a", "2024-01-01", 1.0)), PARCELS.assign(zone=column), by="zone")
+    assert found["zone"].tolist() == ["", "1", "2"]
+
+
 LOOK = st.tuples(st.sampled_from("abcd"), st.integers(0, 40), st.sampled_from([0.0, 0.4, 0.5, 1.0]))
 
 

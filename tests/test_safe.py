@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,11 @@ def without_offset(root):
     (root / "MTD_MSIL2A.xml").write_text(text)
 
 
+def with_another_granule(root):
+    (own,) = (root / "GRANULE").iterdir()
+    shutil.copytree(own, own.with_name(own.name.replace("48PWS", "48PWT")))
+
+
 def truncated(root):
     file = image(root, "B04", SIZE["B04"])
     file.write_bytes(file.read_bytes()[:60])
@@ -106,6 +112,7 @@ BAD = {
     "no XML": (written("<html>Not found</html"), "cannot be read"),
     "another document": (written("<html>Not found</html>"), "has no PROCESSING_BASELINE"),
     "entities": (written(metadata().replace("<n1:L", '<!DOCTYPE x [<!ENTITY a "b">]><n1:L', 1)), "document type"),
+    "two granules": (with_another_granule, "holds 2 granules"),
     "images gone": (lambda root: shutil.rmtree(root / "GRANULE"), "holds no image of a band"),
     "an image cut short": (truncated, "cannot be opened as JPEG 2000"),
 }  # fmt: skip
@@ -129,3 +136,16 @@ def test_a_damaged_zip_is_named(tmp_path):
     scenes, told = warned(tmp_path)
     assert len(scenes) == 1
     assert "cut.zip: not a readable zip" in told
+
+
+@pytest.mark.parametrize("inner", ["", "./", "/", "../"])
+def test_a_zip_without_a_folder_of_the_product_is_named(tmp_path, inner):
+    root = write_product(tmp_path / "in")
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        for file in root.rglob("*.*"):
+            if file.is_file():
+                name = f"{inner}{root.name + '/' if inner else ''}{file.relative_to(root).as_posix()}"
+                archive.writestr(zipfile.ZipInfo(name), file.read_bytes())
+    scenes, told = warned(tmp_path)
+    assert len(scenes) == 1  # the folder
+    assert "odd.zip: left out, the product in it is not in a folder of its own" in told

@@ -28,7 +28,7 @@ PROVIDERS: Table[Provider] = Table(
             kind="imagery",
             opener="rs_forecast.sources.local:open_scenes",
             latency_days=1,
-            doc="a folder of scenes, one GeoTIFF a band, or NetCDF cubes",
+            doc="a folder of Sentinel-2 products, of scenes with a GeoTIFF a band, or of NetCDF cubes",
         ),
         Provider(
             name="stac",

@@ -92,12 +92,18 @@ def find_products(folders: Iterable[Path], zips: Iterable[Path]) -> Iterator[Pro
     for file in zips:
         try:
             with zipfile.ZipFile(file) as archive:
-                roots = [str(PurePosixPath(n).parent) for n in archive.namelist() if PurePosixPath(n).name == METADATA]
+                roots = [n.rpartition("/")[0] for n in archive.namelist() if n.rpartition("/")[2] == METADATA]
         except (zipfile.BadZipFile, OSError) as err:
             warnings.warn(DataWarning(f"{file}: not a readable zip ({err}); copy it again"), stacklevel=4)
             continue
         for root in roots:
-            yield Product(file, "" if root == "." else root)
+            if {"", ".", ".."} & set(root.split("/")):
+                message = (
+                    f"{file}: left out, the product in it is not in a folder of its own; unpack it into <name>.SAFE"
+                )
+                warnings.warn(DataWarning(message), stacklevel=4)
+            else:
+                yield Product(file, root)
 
 
 def read_products(products: Iterable[Product], latency: pd.Timedelta) -> Iterator[Scene]:
@@ -126,7 +132,11 @@ def read_products(products: Iterable[Product], latency: pd.Timedelta) -> Iterato
 
 def _scene(product: Product, about: _About, latency: pd.Timedelta) -> Scene:
     named = _NAME.fullmatch(product.name)
-    files = _images(product.members())
+    members = product.members()
+    granules = sorted({member.split("/")[1] for member in members if member.startswith("GRANULE/")})
+    if len(granules) > 1:
+        raise SourceError(f"{product.file}: holds {len(granules)} granules ({listing(granules)}); one is due, split it")
+    files = _images(members)
     if not files:
         raise SourceError(f"{product.file}: holds no image of a band; the product is incomplete, fetch it again")
     tile = named[3] if named else _tile_of(files)
