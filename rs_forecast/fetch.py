@@ -38,7 +38,7 @@ class FetchReport:
 
     @property
     def exit_code(self) -> int:
-        """0 all there or planned, 3 some scenes cannot be had, 4 none, 75 the provider says later."""
+        """0 all there or planned, 3 some scenes cannot be had or used, 4 none, 75 the provider says later."""
         return {"planned": 0, "complete": 0, "incomplete": 3, "nothing": 4, "later": 75}[self.status]
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,18 +126,31 @@ def fetch(
                 latency_days=config.imagery.latency_days,
                 workers=config.imagery.workers,
                 again=again,
-                budget=None if config.imagery.budget_gb is None else config.imagery.budget_gb * 1e9,
+                budget=_budget(config),
                 progress=lambda count, of: report_progress(tell, "downloads", count, of),
             )
     return _report(plan, done, notes, planned_only=dry_run)
 
 
 def import_scenes(config: Config, folder: str | Path, *, tell: Tell | None = None) -> FetchReport:
-    """Copy the scenes that a store filled elsewhere has and this one lacks."""
+    """Copy the scenes that a store filled elsewhere has and this one lacks.
+
+    Raises
+    ------
+    ConfigError
+        The config names no source to download from, or the store is of another.
+    NoDataError
+        There is no scene in ``folder``.
+    """
     _provider(config)
     archive = SceneArchive(scenes_folder(config))
     with noted() as notes:
-        done = archive.import_archive(folder, progress=lambda count, of: report_progress(tell, "copies", count, of))
+        _refuse_other_source(config.imagery.source, folder)
+        done = archive.import_archive(
+            folder,
+            budget=_budget(config),
+            progress=lambda count, of: report_progress(tell, "copies", count, of),
+        )
     plan = FetchReport(
         status="planned",
         source=str(folder),
@@ -153,6 +166,24 @@ def bands_of(config: Config) -> tuple[str, ...]:
     """Return the bands that the config's indices need, and the scene classification, in the catalogue's order."""
     used = {band for name in config.imagery.indices for band in config.all_indices[name].parsed.names} | {SCL}
     return tuple(band for band in BANDS if band in used)
+
+
+def _budget(config: Config) -> float | None:
+    """Return the bytes that the store may hold."""
+    return None if config.imagery.budget_gb is None else config.imagery.budget_gb * 1e9
+
+
+def _refuse_other_source(source: str, folder: str | Path) -> None:
+    """Raise ConfigError if a store was filled from another source; scenes of STAC carry their catalogue's name."""
+    hub = "sentinelhub"
+    others = {
+        record.provider for record in SceneArchive(folder).records() if (record.provider == hub) != (source == hub)
+    }
+    if others:
+        raise ConfigError(
+            f'fetch: {folder} holds scenes of {listing(sorted(others))}, [imagery] source is "{source}"; copy a '
+            "store of that source, or change the config"
+        )
 
 
 def _provider(config: Config) -> tuple[Callable[..., list[Order]], Download]:
@@ -207,7 +238,7 @@ def _plan(config: Config, archive: SceneArchive, orders: Sequence[Order], again:
 
 
 def _report(plan: FetchReport, done: Fetched, notes: Sequence[str], *, planned_only: bool) -> FetchReport:
-    there = len(done.new) - len(done.quarantined) + len(done.kept)
+    there = len(done.kept) + len(set(done.new) - done.quarantined.keys())
     if planned_only:
         status = "planned"
     elif done.later:
@@ -215,7 +246,7 @@ def _report(plan: FetchReport, done: Fetched, notes: Sequence[str], *, planned_o
     elif not there:
         status = "nothing"
     else:
-        status = "incomplete" if done.failed else "complete"
+        status = "incomplete" if done.failed or done.quarantined else "complete"
     return FetchReport(
         status=status,
         source=plan.source,

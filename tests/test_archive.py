@@ -24,12 +24,14 @@ from provider import Fake, order, pixels
 
 from rs_forecast.errors import BusyError, DataWarning, NoDataError, OutputError, SourceError
 from rs_forecast.signals import extract_signals
+from rs_forecast.sources._archive_record import read_record, write_record
 from rs_forecast.sources._blocks import read_reflectance
 from rs_forecast.sources._plausible import class_medians, implausible
 from rs_forecast.sources.archive import SceneArchive, open_archive
 from rs_forecast.sources.local import open_scenes
 from rs_forecast.sources.scene import scenes_table
 from rs_forecast.store import SignalStore
+from rs_forecast.workspace import sha256_text
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEN = "2026-03-02"
@@ -315,14 +317,47 @@ def test_a_damaged_record_is_named_and_the_scene_downloaded_again(tmp_path, text
     assert contents(tmp_path) == before
 
 
-def test_a_record_that_points_elsewhere_is_refused(tmp_path):
+CHANGES = {
+    "another offset": lambda record: record["bands"]["red"].update(offset=0.0),
+    "another scale": lambda record: record["bands"]["red"].update(scale=2e-4),
+    "known before its overpass": lambda record: record.update(known_at="1999-01-01"),
+    "another scene": lambda record: record.update(scene_id="S2_48PWS_20240106"),
+    "not synthetic": lambda record: record.update(synthetic=not record["synthetic"]),
+}
+SPOILED = {
+    "a file elsewhere": lambda record: record["bands"]["red"].update(href="../../secret.tif"),
+    "no CRS": lambda record: record.update(crs=""),
+    "another CRS": lambda record: record.update(crs="garbage"),
+    "no tile": lambda record: record.update(tile=None),
+    "a scale of letters": lambda record: record["bands"]["red"].update(scale="x"),
+    "a scale of nothing": lambda record: record["bands"]["red"].update(scale=0),
+    "an endless offset": lambda record: record["bands"]["red"].update(offset=float("inf")),
+    "a short transform": lambda record: record["bands"]["red"].update(transform=[10, 0, 0]),
+    "a key more": lambda record: record.update(folder="/"),
+}
+
+
+@pytest.mark.parametrize("change", [*CHANGES.values(), *SPOILED.values()], ids=[*CHANGES, *SPOILED])
+def test_a_record_changed_by_hand_is_refused(tmp_path, change):
     fill(tmp_path, 2)
     file = folder_of(tmp_path, 0) / "scene.json"
     record = json.loads(file.read_text())
-    record["bands"]["red"]["href"] = "../../secret.tif"
+    change(record)
     file.write_text(json.dumps(record))
-    with pytest.warns(DataWarning, match="is no record of a scene"):
-        assert len(open_archive(tmp_path)) == 1
+    with pytest.warns(DataWarning, match="is no record of a scene|changed after it was written"):
+        assert [scene.scene_id for scene in open_archive(tmp_path)] == [order(1).scene_id]
+
+
+@pytest.mark.parametrize("change", SPOILED.values(), ids=SPOILED)
+def test_a_record_made_up_with_its_seal_is_refused(tmp_path, change):
+    fill(tmp_path, 2)
+    file = folder_of(tmp_path, 0) / "scene.json"
+    record = json.loads(file.read_text())
+    del record["seal"]
+    change(record)
+    file.write_text(json.dumps({**record, "seal": sha256_text(json.dumps(record, sort_keys=True))}))
+    with pytest.warns(DataWarning, match="is no record of a scene|changed after it was written"):
+        assert [scene.scene_id for scene in open_archive(tmp_path)] == [order(1).scene_id]
 
 
 # ----------------------------------------------------------------------------------------------- kills and company
@@ -490,8 +525,8 @@ def test_scenes_in_use_or_never_opened_are_not_evicted(tmp_path):
 
 def test_a_kill_in_the_middle_of_an_eviction_is_put_right(tmp_path):
     fill(tmp_path)
-    file = folder_of(tmp_path, 0) / "scene.json"
-    file.write_text(file.read_text().replace('"state": "ok"', '"state": "evicted"'))
+    folder = folder_of(tmp_path, 0)
+    write_record(folder, replace(read_record(folder), state="evicted"))
     assert len(open_archive(tmp_path)) == 2
     fill(tmp_path)
     assert [f.name for f in folder_of(tmp_path, 0).iterdir()] == ["scene.json"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,7 @@ from rs_forecast.cli import main
 from rs_forecast.config import load_config
 from rs_forecast.errors import BusyError, ConfigError, SourceError
 from rs_forecast.inputs import read_inputs
+from rs_forecast.sources._archive_record import read_record, write_record
 from rs_forecast.sources.archive import SceneArchive
 
 START = "2024-01-01"
@@ -168,11 +171,42 @@ def test_inputs_are_read_from_the_store(office):
     assert inputs.signals is not None
     assert inputs.signals["date"].nunique() == 3
     for folder in office.store.glob("[!.]*"):  # as an eviction leaves it
-        record = folder / "scene.json"
-        record.write_text(record.read_text().replace('"state": "ok"', '"state": "evicted"'))
+        write_record(folder, replace(read_record(folder), state="evicted"))
         for file in folder.glob("*.tif"):
             file.unlink()
     later = read_inputs(config)
     assert list(later.scenes["state"]) == ["evicted"] * 3
     assert later.signals is not None
     assert len(later.signals) == len(inputs.signals)
+
+
+def test_copying_stands_alone_and_takes_a_store_of_the_same_source(office, capsys):
+    SceneArchive(office.root / "usb").obtain(office.orders, Fake(), seen="2024-01-12")
+    call(office, "--from", str(office.root / "usb"), "--dry-run", code=2)
+    assert "--from copies all" in capsys.readouterr().err
+    assert not office.store.exists()
+    hub = [replace(one, provider="sentinelhub") for one in office.orders]
+    SceneArchive(office.root / "hub").obtain(hub, Fake(), seen="2024-01-12")
+    call(office, "--from", str(office.root / "hub"), code=2)
+    assert "holds scenes of sentinelhub" in capsys.readouterr().err
+
+
+def test_scenes_in_quarantine_are_never_complete(office, capsys):
+    office.fake.offset = 0.0
+    for _ in range(2):  # the second call finds them there
+        call(office, "--start", START, code=4)
+        told = capsys.readouterr()
+        assert "its offset is declared wrongly" in told.out
+        assert "nothing" in told.out
+
+
+def test_a_plan_writes_nothing_where_scenes_are_there(office):
+    call(office, "--start", START)
+    memory = office.store / ".contents.json"
+    memory.unlink(missing_ok=True)
+    for file in office.store.rglob("*.tif"):
+        os.utime(file, (1e9, 1e9))  # long settled, so that a call that may write remembers their hashes
+    call(office, "--start", START, "--dry-run")
+    assert not memory.exists()
+    call(office, "--start", START)
+    assert memory.exists()

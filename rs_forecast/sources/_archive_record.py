@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
 from rs_forecast.catalog import BANDS
 from rs_forecast.errors import SchemaError, SourceError
@@ -26,6 +27,10 @@ OK, EVICTED, QUARANTINED = "ok", "evicted", "quarantined"
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
+_PLAIN = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@with_config(_PLAIN)
 @dataclass(frozen=True, kw_only=True)
 class BandRecord:
     """One band file: how its numbers are read, where its pixels lie, and what its bytes are."""
@@ -37,13 +42,14 @@ class BandRecord:
     nodata: float | None
     resolution: float
     """Side of a pixel [m]."""
-    transform: tuple[float, ...]
+    transform: Annotated[tuple[float, ...], Field(min_length=6, max_length=6)]
     shape: tuple[int, int]
     sha256: str
     size: int
     """Bytes."""
 
 
+@with_config(_PLAIN)
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One version of a scene. Days are texts; ``folder`` is where the record was read, and not part of it."""
@@ -52,7 +58,7 @@ class Record:
     tile: str
     date: str
     known_at: str
-    known_at_basis: str
+    known_at_basis: Annotated[str, Field(pattern="^(measured|assumed)$")]
     seen: str
     """The day on which the overpass was first there."""
     provider: str
@@ -61,7 +67,7 @@ class Record:
     """Grows with each version of the overpass; the greatest is the newest."""
     baseline: str
     synthetic: bool
-    state: str
+    state: Annotated[str, Field(pattern=f"^({OK}|{EVICTED}|{QUARANTINED})$")]
     reason: str
     """Why it is in quarantine."""
     detail: Mapping[str, Any]
@@ -128,6 +134,9 @@ class Record:
         )
 
 
+_RECORD = TypeAdapter(Record)
+
+
 def folder_name(order: Order) -> str:
     """Return the name of a scene's folder: its id, and a hash of all that decides what is downloaded."""
     what = [order.provider, order.scene_id, order.version, sorted(order.bands), order.detail]
@@ -145,7 +154,7 @@ def write_record(folder: Path, record: Record) -> None:
     content = asdict(record)
     del content["folder"]
     content["sha256"] = record.sha256
-    write_json(folder / RECORD, content)
+    write_json(folder / RECORD, {**content, "seal": _seal(content)})
 
 
 def read_record(folder: Path) -> Record:
@@ -154,31 +163,34 @@ def read_record(folder: Path) -> Record:
     Raises
     ------
     SourceError
-        It is damaged, or none that a store writes.
+        It is damaged, was changed by hand, or is none that a store writes.
     """
     file = folder / RECORD
     content = read_json(file)
     try:
+        sealed = content.pop("seal") == _seal(content) and "folder" not in content
         said = content.pop("sha256")
-        bands = {name: _band(name, band) for name, band in content.pop("bands").items()}
-        record = Record(**content, bands=bands, folder=folder)
-        for text in (record.date, record.known_at, record.seen):
-            day(text)
-        whole = record.sha256 == said and record.state in (OK, EVICTED, QUARANTINED) and bool(bands)
-        for band in bands.values():
-            check_grid(GeoBox(band.shape, Affine(*band.transform), record.crs))
-    except (AttributeError, LookupError, TypeError, ValueError, SchemaError, SourceError) as err:
+        record = replace(_RECORD.validate_python(content), folder=folder)
+        for name, band in record.bands.items():
+            _check_band(name, band, record.crs)
+        known = day(record.date) <= day(record.known_at)
+        day(record.seen)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError, SchemaError, SourceError) as err:
         raise SourceError(f"{file}: is no record of a scene ({err}); fetch it again") from err
-    if not whole or not isinstance(record.edition, int) or not isinstance(record.detail, dict):
-        raise SourceError(f"{file}: is damaged; fetch it again")
+    if not sealed or record.sha256 != said or not record.bands or not known:
+        raise SourceError(f"{file}: is damaged, or was changed after it was written; fetch it again")
     return record
 
 
-def _band(name: str, content: Mapping[str, Any]) -> BandRecord:
-    band = BandRecord(**{**content, "transform": tuple(content["transform"]), "shape": tuple(content["shape"])})
-    if band.href != file_name(name) or not _HASH.fullmatch(band.sha256) or len(band.shape) != 2:
+def _seal(content: Mapping[str, Any]) -> str:
+    """Return a hash of all that a record says: a scale or a day that changes must not pass in silence."""
+    return sha256_text(json.dumps(content, sort_keys=True))
+
+
+def _check_band(name: str, band: BandRecord, crs: str) -> None:
+    if band.href != file_name(name) or not _HASH.fullmatch(band.sha256) or not band.scale > 0:
         raise ValueError(f"band {name} is not as a store writes it")
-    return band
+    check_grid(GeoBox(band.shape, Affine(*band.transform), crs))
 
 
 def newest(records: Iterable[Record], states: Sequence[str] = (OK, EVICTED, QUARANTINED)) -> dict[str, Record]:

@@ -63,13 +63,13 @@ class Fetched:
 
     new: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
-    """There before; also those that were evicted or put in quarantine earlier, and are not asked for again."""
+    """There before; also those that were evicted earlier, and are not asked for again."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Scenes that cannot be had, and why."""
     later: Mapping[str, str] = field(default_factory=dict)
     """Scenes for which the provider says later, and how."""
     quarantined: Mapping[str, str] = field(default_factory=dict)
-    """Those of the new ones whose pixels contradict their metadata, and how."""
+    """Those, new or there before, whose pixels contradict their metadata, and how."""
     evicted: tuple[str, ...] = ()
     """Scenes that gave way for the budget."""
     bytes: int = 0
@@ -103,7 +103,7 @@ class SceneArchive:
         it downloads evicted scenes and those in quarantine too, and they count as missing. Of two orders for one
         overpass the one with the later baseline and version counts.
         """
-        matched = self._matched(orders, self.records(), again)
+        matched = self._matched(orders, self.records(), again, remember=False)
         words = {OK: "there", EVICTED: "evicted", QUARANTINED: "quarantined"}
         return [(order, "missing" if found is None else words[found.state]) for order, found in matched]
 
@@ -158,7 +158,14 @@ class SceneArchive:
             orders, download, first_known, workers=workers, again=again, budget=budget, wait_s=wait_s, progress=progress
         )
 
-    def import_archive(self, other: str | Path, *, wait_s: float = 600, progress: Progress | None = None) -> Fetched:
+    def import_archive(
+        self,
+        other: str | Path,
+        *,
+        budget: float | None = None,
+        wait_s: float = 600,
+        progress: Progress | None = None,
+    ) -> Fetched:
         """Copy from a store that was filled elsewhere the newest version of each scene that is not here.
 
         Each file is held against its hash and checked like a downloaded one; ``known_at`` is taken over.
@@ -186,7 +193,9 @@ class SceneArchive:
             record = found[order.scene_id]
             return Known(seen=record.seen, known_at=record.known_at, basis=record.known_at_basis)
 
-        got = self._obtain(orders, copy, first_known, workers=2, again=True, wait_s=wait_s, progress=progress)
+        got = self._obtain(
+            orders, copy, first_known, workers=2, again=True, budget=budget, wait_s=wait_s, progress=progress
+        )
         older = found.keys() - {order.scene_id for order in orders}
         return replace(got, kept=tuple(sorted([*got.kept, *older])))
 
@@ -237,8 +246,13 @@ class SceneArchive:
             jobs = [job_for(order, records, first_known(order)) for order, found in matched if found is None]
             outcome = self._download(jobs, download, workers, progress)
             gone = [] if budget is None else self._make_room(budget)
-        kept = tuple(found.scene_id for _, found in matched if found is not None)
-        return replace(outcome, kept=kept, evicted=tuple(record.scene_id for record in gone))
+        settled = [found for _, found in matched if found is not None]
+        return replace(
+            outcome,
+            kept=tuple(record.scene_id for record in settled if record.state != QUARANTINED),
+            quarantined={r.scene_id: r.reason for r in settled if r.state == QUARANTINED} | dict(outcome.quarantined),
+            evicted=tuple(record.scene_id for record in gone),
+        )
 
     @contextlib.contextmanager
     def _lock(self, wait_s: float) -> Iterator[None]:
@@ -273,15 +287,17 @@ class SceneArchive:
                     clear(record)
 
     def _matched(
-        self, orders: Iterable[Order], records: Sequence[Record], again: bool
+        self, orders: Iterable[Order], records: Sequence[Record], again: bool, *, remember: bool = True
     ) -> list[tuple[Order, Record | None]]:
         """Return the orders, one an overpass, with the record that settles each."""
         found = [(order, answer(order, records, again=again)) for order in latest(orders)]
-        bad = self._damaged([record for _, record in found if record is not None and record.state == OK])
+        bad = self._damaged(
+            [record for _, record in found if record is not None and record.state == OK], remember=remember
+        )
         return [(order, record if record is None or record.folder not in bad else None) for order, record in found]
 
-    def _damaged(self, records: Sequence[Record]) -> dict[Path, str]:
-        """Return the folders whose files are not what they were, and what is wrong; hashes are remembered."""
+    def _damaged(self, records: Sequence[Record], *, remember: bool = True) -> dict[Path, str]:
+        """Return the folders whose files are not what they were, and what is wrong; hashes are remembered if asked."""
         contents = Contents(self.folder / ".contents.json")
         scenes = {record.folder: record.scene(checked=False) for record in records}
         contents.learn((band for scene in scenes.values() for band in scene.bands.values()), cores())
@@ -293,8 +309,9 @@ class SceneArchive:
                         bad[record.folder] = f"{band.href} is damaged"
                 except SourceError as err:
                     bad[record.folder] = str(err)
-        with contextlib.suppress(OutputError):  # a memory lost costs time, nothing else
-            contents.save()
+        if remember:
+            with contextlib.suppress(OutputError):  # a memory lost costs time, nothing else
+                contents.save()
         return bad
 
     def _download(self, jobs: Sequence[Job], download: Download, workers: int, progress: Progress | None) -> Fetched:
