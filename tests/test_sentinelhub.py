@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import tarfile
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from rs_forecast.errors import BusyError, ConfigError, DataWarning, NoDataError, OutputError, SourceError
 from rs_forecast.sources import _hub_images, _hub_service
 from rs_forecast.sources._hub_windows import CELL, MOST, footprints, rectangles, tile_name
+from rs_forecast.sources._retry_after import retry_after
 from rs_forecast.sources.local import open_scenes
 from rs_forecast.sources.sentinelhub import Hub, download, evalscript, plan
 
@@ -324,11 +326,25 @@ def test_the_collection_is_bound_to_the_service_however_often_it_is_named(server
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [("2500", 2.5), ("0", 0), (email.utils.formatdate(0, usegmt=True), 0), (None, 7), ("", 7), ("nan", 7), ("-3", 7)],
-)
-def test_what_the_provider_asks_to_wait(said, seconds):
-    assert _hub_service._asked(said, 7) == seconds
-    assert 50 < _hub_service._asked(email.utils.formatdate(time.time() + 60, usegmt=True), 7) <= 60
+    [
+        ("2500", 2.5), ("0", 0), (email.utils.formatdate(0, usegmt=True), 0), (None, None), ("", None), ("nan", None),
+        ("-3", None), ("9" * 5000, None), ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
+    ],
+)  # fmt: skip
+def test_what_a_server_asks_to_wait(said, seconds):
+    assert retry_after(said, unit=1e-3) == seconds
+    assert 50 < retry_after(email.utils.formatdate(time.time() + 60, usegmt=True)) <= 60
+
+
+def test_a_login_that_never_answers_is_given_up(server):
+    silent = threading.Event()
+    server.faults.append(Fault(where="token", times=9, act=lambda: silent.wait(30)))
+    try:
+        with pytest.raises(BusyError, match="does not answer"):
+            planned(server, attempts=1, timeout_seconds=1)
+        assert not silent.is_set()
+    finally:
+        silent.set()
 
 
 # ------------------------------------------------------------------------------------------- bad weather, then good

@@ -7,6 +7,7 @@ import logging
 import re
 import resource
 import sys
+import threading
 import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -522,7 +523,7 @@ def test_an_image_in_another_zone_than_the_item_says_is_refused(server, api, fol
     publish(server)
     order = one(api)
     cells = {**order.detail["cells"], "epsg": 32647}
-    with pytest.raises(SourceError, match="the item is wrong"):
+    with pytest.raises(SourceError, match="the item's grid is wrong"):
         download(replace(order, detail={**order.detail, "cells": cells}), folder, api)
 
 
@@ -755,6 +756,18 @@ def test_a_token_service_that_gives_none(server, storage, folder, code, error):
         download(order, folder, storage)
 
 
+def test_a_token_service_that_never_answers_is_given_up(server, storage, folder):
+    order = one(storage)
+    silent = threading.Event()
+    server.fail("/sas/", lambda _: silent.wait(30))
+    try:
+        with pytest.raises(BusyError, match="gives no token"):
+            download(order, folder, replace(storage, patience=replace(QUICK, tries=1, read_s=0.3)))
+        assert not silent.is_set()
+    finally:
+        silent.set()
+
+
 def test_a_proxy_that_is_not_there_is_for_later(server, storage, folder, monkeypatch):
     server.tokens = [f"st=1&se=2&sp=r&sig={SECRET}"]
     order = one(storage)
@@ -825,3 +838,48 @@ def test_blocks_of_cells_hold_every_pixel_from_which_a_mask_may_grow_over_a_parc
     around = parcels.buffer(100 - size * 2**0.5)  # pixels whose centres are within 100 m
     touched = rasterio.features.rasterize(around, grid.shape, transform=grid.affine, all_touched=True).astype(bool)
     assert pixels[touched].all()
+
+
+# ------------------------------------------------------------------------------------------- circles, nodata, places
+def test_a_search_that_turns_in_a_circle_ends(server, api, monkeypatch):
+    publish(server)
+
+    def circle(state, body):
+        links = [{"rel": "next", "method": "POST", "href": f"{state.url}/stac/search", "body": body}]
+        return {"type": "FeatureCollection", "features": list(state.items), "links": links}
+
+    monkeypatch.setattr(double, "found", circle)
+    with pytest.raises(SourceError, match="turns in a circle"):
+        one(replace(api, collection="sentinel-2-c1-l2a"))
+
+
+def copied(source, folder):
+    parcels = gpd.GeoSeries([shapely.box(WEST + 100, NORTH - 5000, WEST + 5000, NORTH - 100)], crs=EPSG)
+    cells = find_cells(parcels, Frame(epsg=EPSG, west=WEST, north=NORTH, wide=SIDE, high=SIDE))
+    meaning = _stac_read.Meaning(scale=1e-4, offset=0.0, tags={})
+    _stac_read.copy_local(source, "GTiff", folder / "B04.tif", cells, meaning, name="it")
+    return folder / "B04.tif"
+
+
+@pytest.mark.parametrize(("nodata", "dtype"), [(-9999, "int16"), (65535, "uint16")])
+def test_what_a_file_declares_as_nodata_stays_so(tmp_path, folder, nodata, dtype):
+    values = numbers("B04", "20240115").astype(dtype)
+    values[:300, :300] = nodata
+    grid = {"transform": Affine(10, 0, WEST, 0, -10, NORTH), "crs": EPSG, "height": SIDE // 10, "width": SIDE // 10}
+    tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    made = tmp_path / "made.tif"
+    with rasterio.open(made, "w", driver="GTiff", dtype=dtype, count=1, nodata=nodata, **grid, **tiles) as file:
+        file.write(values, 1)
+    with rasterio.open(copied(made, folder)) as file:
+        assert file.nodata == nodata
+        found = file.read(1)
+    np.testing.assert_array_equal(found[:500, :500], values[:500, :500])
+    assert (found[-300:, -300:] == nodata).all()  # no parcel there
+
+
+def test_an_image_that_lies_elsewhere_than_the_catalogue_says_is_refused(tmp_path, folder):
+    made = tmp_path / "made.tif"
+    double.image("B04", numbers("B04", "20240115"), made, west=WEST + 200_000)
+    with pytest.raises(SourceError, match="no block of it lies under parcels"):
+        copied(made, folder)
+    assert list(folder.iterdir()) == []

@@ -12,8 +12,6 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from threading import Lock
 from typing import Any
@@ -21,16 +19,19 @@ from typing import Any
 import requests
 from oauthlib.oauth2 import (  # type: ignore[import-untyped]
     AccessDeniedError,
+    BackendApplicationClient,
     InvalidClientError,
     InvalidGrantError,
     OAuth2Error,
     UnauthorizedClientError,
 )
+from requests_oauthlib import OAuth2Session
 from sentinelhub.api.catalog import SentinelHubCatalog
 from sentinelhub.config import SHConfig
-from sentinelhub.constants import CRS
+from sentinelhub.constants import CRS, SHConstants
 from sentinelhub.data_collections import DataCollection
-from sentinelhub.download.models import DownloadResponse
+from sentinelhub.download.handlers import fail_user_errors, retry_temporary_errors
+from sentinelhub.download.models import DownloadRequest, DownloadResponse
 from sentinelhub.download.rate_limit import SentinelHubRateLimit
 from sentinelhub.download.sentinelhub_client import SentinelHubDownloadClient
 from sentinelhub.download.session import SentinelHubSession
@@ -44,6 +45,7 @@ from sentinelhub.geometry import BBox
 
 from rs_forecast.errors import BusyError, ConfigError, RsForecastError, SourceError
 from rs_forecast.sources._hub_settings import ID, SECRET, Hub, client_config
+from rs_forecast.sources._retry_after import retry_after
 
 LOGGER = logging.getLogger(__name__)
 _TALKATIVE = "requests_oauthlib.oauth2_session"
@@ -73,7 +75,8 @@ class Waits(SentinelHubRateLimit):
     def update(self, headers: Any, *, default: float) -> None:
         """Put the next try off by what ``Retry-After`` says; ``default`` is in milliseconds."""
         floor = self._first * 2**self._times
-        wait = max(_asked(headers.get(self.RETRY_HEADER), default / 1000), floor)
+        told = retry_after(headers.get(self.RETRY_HEADER), unit=1e-3)
+        wait = max(default / 1000 if told is None else told, floor)
         self._waited, self._times = self._waited + wait, self._times + 1
         if self._waited > self._patience:
             raise BusyError(
@@ -82,6 +85,25 @@ class Waits(SentinelHubRateLimit):
             )
         LOGGER.info("Sentinel Hub limits the rate: waiting %.1f s", wait)
         self.next_download_time = max(time.monotonic() + wait, self.next_download_time)
+
+
+class _Session(SentinelHubSession):
+    """The client's session, whose login waits with an end: the client's own would wait for a silent server for ever."""
+
+    @retry_temporary_errors
+    @fail_user_errors
+    def _fetch_token(self, request: DownloadRequest) -> dict[str, Any]:
+        client = BackendApplicationClient(client_id=self.config.sh_client_id)
+        with OAuth2Session(client=client) as login:
+            login.register_compliance_hook("access_token_response", self._compliance_hook)
+            token: dict[str, Any] = login.fetch_token(
+                request.url,
+                client_secret=self.config.sh_client_secret,
+                include_client_id=True,
+                headers={**self.DEFAULT_HEADERS, **SHConstants.HEADERS},
+                timeout=self.config.download_timeout_seconds,
+            )
+            return token
 
 
 class Service:
@@ -167,7 +189,7 @@ class Service:
             if held is None or held is refused:
                 if held is not None:
                     _retired.append(_token(_sessions.pop(key)))
-                held = _sessions[key] = SentinelHubSession(config=self.config)
+                held = _sessions[key] = _Session(config=self.config)
             return held
 
     def _failure(self, err: Exception, what: str) -> RsForecastError:
@@ -225,18 +247,6 @@ def _status(err: BaseException) -> int | None:
     cause = getattr(err, "request_exception", None) or err
     status = getattr(getattr(cause, "response", None), "status_code", None) or getattr(err, "status_code", None)
     return int(status) if isinstance(status, int) else None
-
-
-def _asked(said: str | None, default: float) -> float:
-    """Return seconds to wait: ``Retry-After`` is in milliseconds here, or a date as the standard has it."""
-    text = str(said or "").strip()
-    if text.isdecimal():
-        return int(text) / 1000
-    try:
-        due = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return default
-    return max((due.replace(tzinfo=due.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 class _NoDebug(logging.Filter):

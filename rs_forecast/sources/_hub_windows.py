@@ -10,12 +10,11 @@ import shapely
 from numpy.typing import NDArray
 
 from rs_forecast.errors import NoDataError
+from rs_forecast.sources.order import MARGIN
 
 CELL = 1920
 """Side of the squares that windows are made of [m]: 192 pixels of 10 m, 96 of 20 m and 32 of 60 m, which are the blocks
 of the files, so that each block is of one window, and is written once."""
-MARGIN = 100
-"""Land around a parcel that is asked for too [m]: clouds are widened into it."""
 MOST = 25_000 // CELL
 """Cells along a window's side: a request brings 2500 pixels a side at most."""
 _WORTH = 7

@@ -13,10 +13,10 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rs_forecast.sources.order import MARGIN
+
 SIDE = 2560.0
 """Side of a cell [m]: a quarter of the usual block of 1024 pixels of 10 m, half of one of 512."""
-MARGIN = 110.0
-"""Around parcels [m]: from clouds so near the mask grows over them, by 100 m at most."""
 _PIXELS_M = 109_800.0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import ipaddress
 import logging
 import socket
@@ -17,6 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from rs_forecast.errors import BusyError, SourceError
+from rs_forecast.sources._retry_after import retry_after
 
 LATER = (429, 500, 502, 503, 504)
 """Answers after which the same request may pass."""
@@ -50,7 +49,7 @@ class Patience:
     def pause(self, tried: int, said: str | None = None) -> None:
         """Wait after ``tried`` attempts, or as long as ``Retry-After`` says, within bounds."""
         wait = self.wait_s * 2 ** (tried - 1)
-        time.sleep(min(max(wait, _retry_after(said)), self.longest_s))
+        time.sleep(min(max(wait, retry_after(said) or 0.0), self.longest_s))
 
 
 def shown(url: str) -> str:
@@ -244,22 +243,6 @@ def _resolved(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
         return []
     addresses = [ipaddress.ip_address(text) for text in sorted(found)]
     return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
-
-
-def _retry_after(said: str | None) -> float:
-    """Return the seconds of a ``Retry-After``, a number or a date; 0 for none, or nonsense."""
-    if not said:
-        return 0.0
-    try:
-        return max(float(said), 0.0)
-    except ValueError:
-        pass
-    try:
-        until = email.utils.parsedate_to_datetime(said)
-    except ValueError:
-        return 0.0
-    until = until if until.tzinfo else until.replace(tzinfo=dt.UTC)
-    return max((until - dt.datetime.now(dt.UTC)).total_seconds(), 0.0)
 
 
 def _clean(record: logging.LogRecord) -> bool:

@@ -144,6 +144,8 @@ def _plan(src: Any, cells: Cells, name: str) -> _Plan:
         Window(left, top, min(side, cols - left), min(side, rows - top))
         for top, left in (np.argwhere(wanted) * side).tolist()
     ]
+    if not windows:
+        raise SourceError(f"{name}: no block of it lies under parcels, though the catalogue says so; its grid is wrong")
     blocks = {
         (row, col)
         for w in windows
@@ -168,7 +170,10 @@ def _checked(src: Any, cells: Cells, name: str) -> GeoBox:
     except SourceError as err:
         raise SourceError(f"{name}: {err}") from err
     if src.crs.to_epsg() != cells.frame.epsg:
-        raise SourceError(f"{name}: lies in {src.crs}, the catalogue says EPSG:{cells.frame.epsg}; the item is wrong")
+        raise SourceError(
+            f"{name}: lies in {src.crs}, the scene is looked for in EPSG:{cells.frame.epsg}; the item's grid is wrong, "
+            "or missing"
+        )
     high, wide = src.block_shapes[0]
     if src.count != 1 or src.dtypes[0] not in {"uint8", "uint16", "int16"} or high * wide > _MOST_BLOCK:
         raise SourceError(
@@ -194,7 +199,8 @@ def _write(src: Any, windows: Sequence[Window], made: Path, meaning: Meaning, na
     side = _side(src)
     profile = {
         "driver": "GTiff", "dtype": src.dtypes[0], "count": 1, "height": src.height, "width": src.width,
-        "crs": src.crs, "transform": src.transform, "nodata": 0, "tiled": True, "blockxsize": side, "blockysize": side,
+        "crs": src.crs, "transform": src.transform, "nodata": 0 if src.nodata is None else src.nodata,
+        "tiled": True, "blockxsize": side, "blockysize": side,
         "compress": "DEFLATE", "predictor": 1 if src.dtypes[0] == "uint8" else 2, "sparse_ok": True,
     }  # fmt: skip
     sums = []
@@ -226,7 +232,7 @@ def _side(src: Any) -> int:
 def _check(made: Path, windows: Sequence[Window], sums: Sequence[int], target: Path) -> None:
     """Read back what was written: a full disk shows only when GDAL closes the file, and then in silence."""
     try:
-        with made.open("rb") as file:
+        with made.open("r+b") as file:
             os.fsync(file.fileno())
         with rasterio.open(made, driver="GTiff") as src:
             same = all(zlib.crc32(src.read(1, window=w).tobytes()) == s for w, s in zip(windows, sums, strict=True))

@@ -102,10 +102,15 @@ class _Door:
             max_items=None,
         )
         pages = query.pages_as_dicts()
+        seen: set[str] = set()
         while True:
             page = self._in_our_words(lambda: next(pages, None))
             if page is None:
                 return
+            before = len(seen)
+            seen.update(json.dumps(item, sort_keys=True, default=str) for item in page["features"])
+            if page["features"] and len(seen) == before:
+                raise SourceError(f"{shown(self.url)}: its search turns in a circle, a page brings nothing new")
             for item in page["features"]:
                 if not isinstance(item, dict):
                     raise SourceError(f"{shown(self.url)}: answers no STAC (an item is {item!r:.40})")

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -13,42 +14,62 @@ import requests
 from rs_forecast.errors import BusyError, ConfigError, SourceError
 from rs_forecast.sources._stac_http import LATER, Signer, shown
 
-_TRIES = 3
+_SHORTEST_S = 60
+"""A token that ends so soon is asked for anew [s]."""
 _LIFE_S = 3600
 _CONTENT = "UNSIGNED-PAYLOAD"
 
 
-def sign_planetary_computer(href: str, *, fresh: bool = False) -> str:
-    """Sign by a token of Microsoft's Planetary Computer; addresses outside its storage stay as they are.
+def planetary_computer_signer(session: requests.Session, timeout: tuple[float, float]) -> Signer:
+    """Return a signer by tokens of Microsoft's Planetary Computer; addresses outside its storage stay as they are.
+
+    The tokens are asked for by ``session``, which waits with an end, and kept where the client looks for them.
 
     Raises
     ------
-    BusyError, SourceError
-        The service of tokens says later, or refuses.
     ConfigError
         ``planetary-computer`` is not installed.
     """
     try:
         from planetary_computer import sas  # type: ignore[import-untyped]
+        from planetary_computer.settings import Settings  # type: ignore[import-untyped]
         from planetary_computer.utils import parse_blob_url  # type: ignore[import-untyped]
     except ImportError as err:
         raise missing_extra(err) from err
-    parts = urlsplit(href)
-    if not parts.netloc.endswith(sas.BLOB_STORAGE_DOMAIN):
-        return href
-    if fresh:
-        sas.TOKEN_CACHE.clear()
-    try:
-        sas.get_token(*parse_blob_url(parts), retry_total=_TRIES, retry_backoff_factor=0.2)
+
+    def sign(href: str, *, fresh: bool = False) -> str:
+        """Sign; BusyError or SourceError if the service of tokens says later, or refuses."""
+        parts = urlsplit(href)
+        if not parts.netloc.endswith(sas.BLOB_STORAGE_DOMAIN):
+            return href
+        settings = Settings.get()
+        place = "/".join([settings.sas_url, *parse_blob_url(parts)])
+        token = sas.TOKEN_CACHE.get(place)
+        if fresh or token is None or token.ttl() < _SHORTEST_S:
+            key = {"Ocp-Apim-Subscription-Key": settings.subscription_key} if settings.subscription_key else {}
+            answer = _token_answer(lambda: session.get(place, headers=key, timeout=timeout), shown(href))
+            try:
+                sas.TOKEN_CACHE[place] = sas.SASToken(**answer.json())
+            except (TypeError, ValueError):
+                raise SourceError(f"{shown(href)}: the Planetary Computer's token cannot be read; try again") from None
         return str(sas.sign_url(href))
+
+    return sign
+
+
+def _token_answer(ask: Callable[[], requests.Response], what: str) -> requests.Response:
+    try:
+        answer = ask()
     except requests.RequestException as err:
-        status = err.response.status_code if err.response is not None else None
-        text = f"{shown(href)}: the Planetary Computer gives no token ({status or type(err).__name__})"
-        if status is None or status in LATER:
-            raise BusyError(f"{text}; try later") from None
-        raise SourceError(f"{text}; check PC_SDK_SUBSCRIPTION_KEY if you set one") from None
-    except ValueError:
-        raise SourceError(f"{shown(href)}: the Planetary Computer's token cannot be read; try again") from None
+        raise BusyError(f"{what}: the Planetary Computer gives no token ({type(err).__name__}); try later") from None
+    if answer.status_code in LATER:
+        raise BusyError(f"{what}: the Planetary Computer gives no token ({answer.status_code}); try later")
+    if not answer.ok:
+        raise SourceError(
+            f"{what}: the Planetary Computer gives no token ({answer.status_code}); check "
+            "PC_SDK_SUBSCRIPTION_KEY if you set one"
+        )
+    return answer
 
 
 def s3_signer(endpoint: str, region: str = "default") -> Signer:

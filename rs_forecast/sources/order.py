@@ -9,6 +9,10 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+MARGIN = 120.0
+"""Land around parcels that is downloaded too [m]. A mask may grow by 100 m, from centre to centre of pixels of 20 m of
+which one may only touch a parcel."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import geopandas as gpd
+import requests
 import shapely
 
 from rs_forecast.catalog.bands import BANDS
@@ -26,7 +27,7 @@ from rs_forecast.sources._stac_http import Patience, Remote, Signer, check_addre
 from rs_forecast.sources._stac_items import DRIVERS, Found, Image, read_item
 from rs_forecast.sources._stac_read import FOOTPRINT, Meaning, copy_local, copy_remote, is_copied
 from rs_forecast.sources._stac_search import geometry_of, local_file, search
-from rs_forecast.sources._stac_sign import s3_signer, sign_planetary_computer
+from rs_forecast.sources._stac_sign import planetary_computer_signer, s3_signer
 from rs_forecast.sources.order import Order
 from rs_forecast.workspace import sha256_text
 
@@ -165,8 +166,8 @@ def download(order: Order, folder: Path, catalogue: Catalogue = EARTH_SEARCH) ->
     if wrong:
         raise SourceError(f"scene {order.scene_id}: is to be opened as {wrong[0]}, allowed are {listing(DRIVERS)}")
     footprint = _footprint(order.detail["cells"])
-    sign = _signer(catalogue)
     with new_session(catalogue.allow_hosts, catalogue.patience) as session:
+        sign = _signer(catalogue, session)
         for band, image in images.items():
             code, name = BANDS[band].code, f"scene {order.scene_id}, {BANDS[band].code}"
             target = folder / f"{code}.tif"
@@ -282,7 +283,7 @@ def _place(href: str, catalogue: Catalogue) -> Path | str:
     return href
 
 
-def _signer(catalogue: Catalogue) -> Signer | None:
+def _signer(catalogue: Catalogue, session: requests.Session) -> Signer | None:
     if catalogue.signing == "planetary-computer":
-        return sign_planetary_computer
+        return planetary_computer_signer(session, catalogue.patience.timeout)
     return s3_signer(catalogue.s3_endpoint) if catalogue.signing == "s3" else None
