@@ -6,6 +6,9 @@ below; the checks, the readers' messages and the tables in ``docs/`` are made fr
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import re
 import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -167,6 +170,7 @@ RISK = (
 _BLOCK = 100_000
 """Rows that are compared in one go."""
 _DAY = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?|\d{8}"
+_PLAIN_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NOT_FEATURES = frozenset(field.name for field in DATASET) | {"geometry"}
 
 
@@ -210,6 +214,9 @@ def day(value: Any) -> pd.Timestamp:
     SchemaError
         ``value`` cannot be read as a day.
     """
+    if isinstance(value, str) and _PLAIN_DAY.fullmatch(value):  # as we write it; without a table, also on any thread
+        with contextlib.suppress(ValueError):
+            return pd.Timestamp(dt.date.fromisoformat(value)).as_unit("us")
     stamp = days([value]).iloc[0]
     if pd.isna(stamp):
         raise SchemaError(f"found {value!r} where a day is due; write it as 2026-03-02")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +30,23 @@ def shared_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture
+def silencing(monkeypatch: pytest.MonkeyPatch) -> set[threading.Thread]:
+    """Give the threads that silence warnings: two at it can leave each other's filters behind, and warnings go unseen.
+
+    Compile what is tried first: the compiler silences too, and has a lock of its own.
+    """
+    found: set[threading.Thread] = set()
+    real = warnings.catch_warnings.__enter__
+
+    def spy(self: Any) -> Any:
+        found.add(threading.current_thread())
+        return real(self)
+
+    monkeypatch.setattr(warnings.catch_warnings, "__enter__", spy)
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -625,3 +625,10 @@ def test_haze_is_not_told(tmp_path):
     assert class_medians(scene)[4, "red"] > 0.12
     assert implausible(scene) == ""
     assert extract_signals([scene], made.fields(2), indices=["ndvi"])["ndvi_mean"].notna().all()
+
+
+def test_warnings_are_silenced_on_the_callers_thread_alone(tmp_path, silencing):
+    fill(tmp_path / "first", 1)
+    silencing.clear()
+    assert len(fill(tmp_path / "second", 3).new) == 3
+    assert silencing <= {threading.current_thread()}

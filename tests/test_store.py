@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from dataclasses import replace
@@ -758,3 +759,11 @@ def test_indices_of_the_catalogue_are_named_by_text_or_row(folder, parcels, stor
     asked.clear()
     signals(store, scenes, parcels, [INDICES["ndvi"]])
     assert not asked
+
+
+def test_warnings_are_silenced_on_the_callers_thread_alone(tmp_path, folder, parcels, silencing):
+    store, scenes = SignalStore(tmp_path / "store"), open_scenes(folder)
+    signals(store, scenes, parcels)
+    silencing.clear()
+    assert len(signals(store, scenes, parcels)) > 0
+    assert silencing <= {threading.current_thread()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from rs_forecast.sources._tiff import read_blocks, read_layout
 from rs_forecast.sources.order import Order
 from rs_forecast.sources.scene import check_bands
 from rs_forecast.workspace import sha256_file
-
-_headers = threading.Lock()  # reading one changes the filters of warnings, which all threads share
 
 
 def take_in(order: Order, stage: Path, *, edition: int, seen: str, known_at: str, basis: str) -> Record:
@@ -79,8 +76,7 @@ def take_in(order: Order, stage: Path, *, edition: int, seen: str, known_at: str
 def _checked(name: str, file: Path) -> Header:
     if not file.is_file() or file.is_symlink():
         raise SourceError(f"{file.name}: the provider has not written it; fetch the scene again")
-    with _headers:
-        header = read_header(str(file), "GTiff")
+    header = read_header(str(file), "GTiff", quiet=False)
     if name != SCL and header.whole and header.scale == (1.0, 0.0):
         refuse_undeclared(f"{file.name}:")
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import rasterio
@@ -28,8 +29,21 @@ class Header:
     tags: Mapping[str, str]
 
 
-def read_header(href: str, driver: str) -> Header:
+@contextlib.contextmanager
+def _without_warning() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        yield
+
+
+def read_header(href: str, driver: str, *, quiet: bool = True) -> Header:
     """Read the header of ``href`` with one driver of GDAL, and no other.
+
+    Parameters
+    ----------
+    quiet
+        Whether to silence rasterio's warning of a file that lies nowhere, which is refused here in any case. Not on a
+        thread beside others: warnings are silenced for all threads at once, and two at it leave them so.
 
     Raises
     ------
@@ -37,16 +51,15 @@ def read_header(href: str, driver: str) -> Header:
         The file is of another format or damaged, or its grid cannot be a satellite image's.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # refused below, in our words
-            with rasterio.open(href, driver=driver) as src:
-                header = Header(
-                    geobox=GeoBox((src.height, src.width), src.transform, src.crs.to_wkt() if src.crs else None),
-                    whole=src.dtypes[0].startswith(("uint", "int")),
-                    scale=(float(src.scales[0]), float(src.offsets[0])),
-                    nodata=src.nodata,
-                    tags=dict(src.tags()),
-                )
+        silent = _without_warning() if quiet else contextlib.nullcontext()
+        with silent, rasterio.open(href, driver=driver) as src:
+            header = Header(
+                geobox=GeoBox((src.height, src.width), src.transform, src.crs.to_wkt() if src.crs else None),
+                whole=src.dtypes[0].startswith(("uint", "int")),
+                scale=(float(src.scales[0]), float(src.offsets[0])),
+                nodata=src.nodata,
+                tags=dict(src.tags()),
+            )
     except (rasterio.errors.RasterioError, OSError, ValueError) as err:
         kind = {"GTiff": "GeoTIFF", "JP2OpenJPEG": "JPEG 2000"}[driver]
         raise SourceError(f"{href}: cannot be opened as {kind} ({err}); fetch it again") from err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -137,16 +137,16 @@ def _frame(
     look = values.pop("look")
     own = np.repeat(np.arange(len(ground), dtype=np.int32), counts)
     scenes = [item.scene for item in looks]
-    columns: dict[str, Callable[[], Any]] = {
-        schema.PARCEL: lambda: _category(own, ground.ids),
-        "date": lambda: np.array([scene.date for scene in scenes], "datetime64[us]")[look],
-        "known_at": lambda: np.array([item.known_at for item in looks], "datetime64[us]")[look],
-        "tile": lambda: _named([scene.tile for scene in scenes], look),
-        "scene_id": lambda: _named([scene.scene_id for scene in scenes], look),
-        "geom_hash": lambda: _category(ground.hash_of[own], ground.hashes),
+    columns = {  # on one thread: pandas silences warnings on the way, which is done for all threads at once
+        schema.PARCEL: _category(own, ground.ids),
+        "date": np.array([scene.date for scene in scenes], "datetime64[us]")[look],
+        "known_at": np.array([item.known_at for item in looks], "datetime64[us]")[look],
+        "tile": _named([scene.tile for scene in scenes], look),
+        "scene_id": _named([scene.scene_id for scene in scenes], look),
+        "geom_hash": _category(ground.hash_of[own], ground.hashes),
+        **values,
     }
-    made = share_out(lambda make: make(), columns.values())
-    return pd.DataFrame({**dict(zip(columns, made, strict=True)), **values}, copy=False)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _values(
