@@ -217,17 +217,10 @@ def _status(pest: Pest, found: features.Columns, ground: _Ground) -> NDArray[np.
         out[(crop.notna() & (crop != pest.crop)).to_numpy()] = not_assessable
     bare = np.arange(len(out))
     for name, column in found.items():
-        if name not in _EVERYWHERE:
+        if name not in features.EVERYWHERE:
             bare = bare[np.isnan(column[bare])]
     out[bare] = not_assessable
     return out
-
-
-_EVERYWHERE = frozenset(
-    ("week_sin", "week_cos", "clear_looks_90d", "survey_near_visits", "survey_region_event_rate", "survey_region_trend",
-     "survey_week_event_rate")
-)  # fmt: skip
-"""Features that a parcel far from every source has all the same."""
 
 
 def _labelled(

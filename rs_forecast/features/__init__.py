@@ -1,0 +1,30 @@
+"""Features of parcels at an issue date, from tables that :mod:`rs_forecast.asof` has cut at it: a source a module.
+
+Every function refuses a table with a row known later. Windows end on the issue date, or, for weather, on the newest day
+known, so that the days by which a source is late shift a window and do not thin it.
+"""
+
+from rs_forecast.features._columns import Columns
+from rs_forecast.features.calendar import calendar_features
+from rs_forecast.features.crops import crop_features
+from rs_forecast.features.imagery import MIN_CLEAR, SIGNAL_STATS, signal_features
+from rs_forecast.features.surveys import survey_features
+from rs_forecast.features.weather import weather_features
+
+EVERYWHERE = frozenset(
+    ("week_sin", "week_cos", "clear_looks_90d", "survey_near_visits", "survey_region_event_rate", "survey_region_trend",
+     "survey_week_event_rate")
+)  # fmt: skip
+"""Features that a parcel far from every source has all the same."""
+
+__all__ = [
+    "EVERYWHERE",
+    "MIN_CLEAR",
+    "SIGNAL_STATS",
+    "Columns",
+    "calendar_features",
+    "crop_features",
+    "signal_features",
+    "survey_features",
+    "weather_features",
+]

@@ -1,0 +1,86 @@
+"""What the features share: columns by parcel, places of rows, days as numbers, past years."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rs_forecast.kernels.series import Window
+
+Columns = dict[str, NDArray[np.float64]]
+"""Features by name, a value for each parcel."""
+Codes = NDArray[np.int64]
+
+
+def rows_of_parcels(
+    parcel: pd.Series, ids: pd.Index, use: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp] | slice, NDArray[np.integer[Any]]]:
+    """Return which rows of those to ``use`` are of parcels among ``ids``, and each one's position there."""
+    if isinstance(parcel.dtype, pd.CategoricalDtype):  # each parcel looked up once, not once a row
+        key, names = parcel.cat.codes.to_numpy(), parcel.cat.categories
+        if not names.equals(ids):
+            key = np.append(ids.get_indexer(names), -1)[key]
+    else:
+        key = places(parcel, ids)
+    kept = use & (key >= 0)
+    return (slice(None), key) if kept.all() else (np.flatnonzero(kept), key[kept])
+
+
+def places(parcel: pd.Series, ids: pd.Index) -> Codes:
+    """Return the position of each parcel among ``ids``, -1 for none."""
+    names = pd.Index(parcel)
+    return np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
+
+
+def group_mean(value: NDArray[np.float64], group: Codes) -> NDArray[np.float64]:
+    """Return for each row the mean of its group, NaN where the group has no value."""
+    known = ~np.isnan(value)
+    size = int(group.max(initial=-1)) + 1
+    count = np.bincount(group[known], minlength=size)
+    total = np.bincount(group[known], value[known], minlength=size)
+    return ratio(total, count)[group]
+
+
+def ratio(total: NDArray[np.float64], count: NDArray[Any]) -> NDArray[np.float64]:
+    """Return total / count, NaN where nothing was counted."""
+    out = np.full(len(total), np.nan)
+    np.divide(total, count, out=out, where=count > 0)
+    return out
+
+
+def each(count: int, day: int) -> tuple[Codes, Codes]:
+    """Return a query of each of ``count`` keys on one day."""
+    return np.arange(count), np.full(count, day)
+
+
+def everywhere(value: float, count: int) -> NDArray[np.float64]:
+    """Return a column that holds one value, which stands in memory once."""
+    return np.broadcast_to(np.float64(value), count)
+
+
+def day_numbers(dates: pd.Series) -> Codes:
+    """Return days as whole numbers, counted from 1970."""
+    return dates.to_numpy("datetime64[D]").view(np.int64)
+
+
+def day_number(day: pd.Timestamp) -> int:
+    """Return one day as a whole number, counted from 1970."""
+    return int(day.to_datetime64().astype("datetime64[D]").astype(np.int64))
+
+
+def past_years(window: Window, days: Codes, at: Codes) -> list[Window]:
+    """Return the window on the same day of each past year on record."""
+    years = int((at.max() - days.min()) / 365.25) if len(days) and len(at) else 0
+    return [window._replace(ago=round(365.25 * year)) for year in range(1, years + 1)]
+
+
+def mean_of(years: Sequence[NDArray[np.float64]] | NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the mean of the years that have a value; NaN where none has."""
+    if len(years) == 0:
+        return np.full(count, np.nan)
+    found = np.isfinite(years)
+    return ratio(np.where(found, years, 0.0).sum(axis=0), found.sum(axis=0))
