@@ -10,7 +10,6 @@ abort when two Python threads start them on some machines, are not needed.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +17,12 @@ from typing import Any
 
 import numba
 
-jit: Any = functools.partial(numba.njit, nogil=True, error_model="numpy", cache=False)
-"""Compile a kernel that runs without the interpreter lock, so that threads run it side by side."""
+from rs_forecast.kernels._keep import keep
+
+
+def jit(kernel: Callable[..., Any]) -> Any:
+    """Compile a kernel that runs without the interpreter lock, so that threads run it side by side."""
+    return keep(numba.njit(kernel, nogil=True, error_model="numpy", cache=False))
 
 
 def cores() -> int:
