@@ -199,14 +199,21 @@ def evaluate(
 
 
 @app.command()
-def run(config: ConfigFile, issued: Day = None, scheduler: Scheduler = None, *, as_json: AsJson = False) -> None:
-    """Forecast for every parcel and publish the week's folder of maps; the same inputs publish nothing twice."""
+def run(
+    config: ConfigFile,
+    issued: Day = None,
+    scheduler: Scheduler = None,
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing; forecast from what is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the newest scenes, forecast for every parcel, publish the week's maps; the same inputs: nothing twice."""
     from dataclasses import asdict
 
     from rs_forecast import pipeline
 
     with _Bars() as tell:
-        report = pipeline.run(_load(config, scheduler), issued=issued, tell=tell)
+        report = pipeline.run(_load(config, scheduler), issued=issued, offline=offline, tell=tell)
     _warn(report.warnings)
     if as_json:
         _print_json({**asdict(report), "exit_code": report.exit_code})

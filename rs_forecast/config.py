@@ -194,9 +194,12 @@ class OutputConfig(_Part):
 
 
 class RunConfig(_Part):
-    """``[run]``: below this assessable share of the area a publication counts as degraded."""
+    """``[run]``: what a weekly run does, and when it counts as degraded."""
 
     min_assessable: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the area that can be assessed below which a publication is degraded."""
+    fetch_days: Annotated[int, Field(ge=0, le=365)] = 30
+    """Days back from the issue date whose missing scenes a run downloads; 0: none."""
 
 
 class ComputeConfig(_Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from rs_forecast import schema
 from rs_forecast.catalog import BANDS, PROVIDERS
 from rs_forecast.catalog.bands import SCL
 from rs_forecast.config import Config
-from rs_forecast.errors import ConfigError, NoDataError, listing, noted
+from rs_forecast.errors import BusyError, ConfigError, DataWarning, NoDataError, SourceError, listing, noted
 from rs_forecast.inputs import Tell, config_parcels, report_progress, scenes_folder
 from rs_forecast.sources.archive import Fetched, SceneArchive
 from rs_forecast.sources.order import Download, Order
@@ -132,6 +133,37 @@ def fetch(
     return _report(plan, done, notes, planned_only=dry_run)
 
 
+def keep_up(config: Config, issued: pd.Timestamp, *, tell: Tell | None = None) -> list[str]:
+    """Download the newest scenes before a run as of ``issued``; return what it must do without, in words.
+
+    Asked for are scenes of the last ``[run] fetch_days`` days that the store lacks, if the config's source is one to
+    download from; for an issue date that is older than these, none. A scene that cannot be had is named in a warning;
+    only where the provider gave none at all is something missing.
+
+    Raises
+    ------
+    ConfigError
+        The source cannot be asked as the config has it, for want of credentials for instance.
+    """
+    start = issued - pd.Timedelta(days=config.run.fetch_days - 1)
+    if config.imagery.source not in downloaded() or (schema.day(config.today) - issued).days >= config.run.fetch_days:
+        return []
+    try:
+        report = fetch(config, start=start, end=issued, tell=tell)
+    except NoDataError as err:
+        _say(str(err))
+        return []
+    except (SourceError, BusyError) as err:
+        return [f"no new imagery: {err}"]
+    done = report.fetched
+    for note in report.warnings:
+        _say(note)
+    for scene, reason in {**done.failed, **done.later, **done.quarantined}.items():
+        _say(f"imagery: {scene}: {reason}")
+    lost = report.status == "nothing" or (report.status == "later" and not (done.new or done.kept))
+    return [f"no new imagery: none of {len(report.scenes)} scenes came"] if lost else []
+
+
 def import_scenes(config: Config, folder: str | Path, *, tell: Tell | None = None) -> FetchReport:
     """Copy the scenes that a store filled elsewhere has and this one lacks.
 
@@ -168,6 +200,15 @@ def bands_of(config: Config) -> tuple[str, ...]:
     return tuple(band for band in BANDS if band in used)
 
 
+def downloaded() -> list[str]:
+    """Return the sources of imagery that are downloaded before they are read."""
+    return [row.name for row in PROVIDERS.values() if row.fetcher]
+
+
+def _say(text: str) -> None:
+    warnings.warn(DataWarning(text), stacklevel=3)
+
+
 def _budget(config: Config) -> float | None:
     """Return the bytes that the store may hold."""
     return None if config.imagery.budget_gb is None else config.imagery.budget_gb * 1e9
@@ -189,10 +230,9 @@ def _refuse_other_source(source: str, folder: str | Path) -> None:
 def _provider(config: Config) -> tuple[Callable[..., list[Order]], Download]:
     """Return how the config's source plans and downloads."""
     part = config.imagery
-    known = [row.name for row in PROVIDERS.values() if row.fetcher]
-    if part.source not in known:
+    if part.source not in downloaded():
         raise ConfigError(
-            f'[imagery] source = "{part.source}" is not downloaded; sources to fetch from are {", ".join(known)}'
+            f'[imagery] source = "{part.source}" is not downloaded; sources to fetch from are {", ".join(downloaded())}'
         )
     module = importlib.import_module(PROVIDERS[part.source].fetcher)
     service: dict[str, Any]

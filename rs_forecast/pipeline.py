@@ -17,6 +17,7 @@ from rs_forecast.config import Config, load_config
 from rs_forecast.dataset import build_dataset
 from rs_forecast.errors import ConfigError, NoDataError, listing, noted
 from rs_forecast.evaluate import Report, cross_validate
+from rs_forecast.fetch import keep_up
 from rs_forecast.grid import metric_crs
 from rs_forecast.inputs import Inputs, Tell, read_inputs, report_progress, silent
 from rs_forecast.model import RiskModel
@@ -68,9 +69,17 @@ def evaluate(config: Config, *, until: Any = None, tell: Tell | None = None) -> 
 
 
 def run(
-    config: Config | str | Path, *, issued: Any = None, tell: Tell | None = None, inputs: Inputs | None = None
+    config: Config | str | Path,
+    *,
+    issued: Any = None,
+    offline: bool = False,
+    tell: Tell | None = None,
+    inputs: Inputs | None = None,
 ) -> RunReport:
     """Forecast for every parcel as of ``issued`` (today in the region) and publish the week's folder.
+
+    The newest scenes are fetched first (:func:`rs_forecast.fetch.keep_up`) where the imagery's source is one to
+    download from, unless the run is ``offline`` or was given its ``inputs``.
 
     The same inputs publish nothing twice: the report then says ``unchanged``. Other inputs in a week that is published
     replace it, and the older folder is kept as ``<week>.r<n>``.
@@ -91,11 +100,12 @@ def run(
         check_writable(config.output.dir)  # before the long work, not after it
         with noted() as notes:
             model = choose(workspace.models, _targets(config), day)
+            lacking = [] if offline or inputs else keep_up(config, day, tell=tell)
             inputs = inputs or read_inputs(config, until=day, tell=tell)
             live = _dataset(config, inputs, None, issued=day)
             live, lost = _with_features_of(model, live)
             risk, stands_in = _forecast(config, model, live)
-        degraded = [*inputs.missing, *silent(inputs, day), *lost, *stands_in, *_too_little(config, risk)]
+        degraded = [*lacking, *inputs.missing, *silent(inputs, day), *lost, *stands_in, *_too_little(config, risk)]
         return publish(config, inputs, model, risk, live, degraded, notes)
 
 

@@ -8,14 +8,15 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import scenes as made
 from provider import Fake, order
 
 from rs_forecast import fetch as work
 from rs_forecast.cli import main
-from rs_forecast.config import load_config
-from rs_forecast.errors import BusyError, ConfigError, SourceError
+from rs_forecast.config import Config, load_config
+from rs_forecast.errors import BusyError, ConfigError, SourceError, noted
 from rs_forecast.inputs import read_inputs
 from rs_forecast.sources._archive_record import read_record, write_record
 from rs_forecast.sources.archive import SceneArchive
@@ -210,3 +211,55 @@ def test_a_plan_writes_nothing_where_scenes_are_there(office):
     assert not memory.exists()
     call(office, "--start", START)
     assert memory.exists()
+
+
+def keep_up(office, issued="2024-01-12", today="2024-01-12"):
+    with pytest.MonkeyPatch.context() as patch, noted() as notes:
+        patch.setattr(Config, "today", property(lambda _: pd.Timestamp(today).date()))
+        missing = work.keep_up(load_config(office.file), pd.Timestamp(issued))
+    return missing, notes
+
+
+def test_a_run_fetches_the_newest_scenes_and_names_those_that_did_not_come(office):
+    def gone(asked, folder):
+        if asked.detail["number"] in lost:
+            raise lost[asked.detail["number"]]
+
+    office.fake.before, lost = gone, {1: SourceError("it is gone")}
+    config = office.root / "office.toml"
+    config.write_text(config.read_text() + "[run]\nfetch_days = 10\n")
+    assert keep_up(office) == ([], [f"imagery: {order(1).scene_id}: it is gone"])
+    assert office.asked[-1][1] == pd.Timestamp("2024-01-03"), "ten days, the issue date among them"
+    assert len(list(office.store.glob("*/scene.json"))) == 1
+    lost[1] = BusyError("quota")
+    assert keep_up(office) == ([], [f"imagery: {order(1).scene_id}: quota"])
+    del lost[1]
+    assert keep_up(office) == ([], [])
+    assert len(list(office.store.glob("*/scene.json"))) == 2
+
+
+def test_a_run_that_gets_no_scene_lacks_imagery(office):
+    def busy(*_, **__):
+        raise BusyError("quota")
+
+    office.fake.before = busy
+    missing, notes = keep_up(office)
+    assert missing == ["no new imagery: none of 3 scenes came"]
+    assert len(notes) == 3
+    sys.modules["rs_forecast.sources.stac"].plan = busy
+    assert keep_up(office)[0] == ["no new imagery: quota"]
+
+
+def test_days_without_a_scene_are_no_fault_and_old_weeks_fetch_nothing(office):
+    office.orders.clear()
+    missing, notes = keep_up(office)
+    assert missing == []
+    assert "has no scene over the parcels" in notes[0]
+    asked = len(office.asked)
+    assert keep_up(office, today="2024-02-11") == ([], [])
+    config = office.root / "office.toml"
+    config.write_text(config.read_text() + "[run]\nfetch_days = 0\n")
+    assert keep_up(office) == ([], [])
+    config.write_text(config.read_text().replace('source = "stac"', 'source = "none"').replace("days = 0", "days = 9"))
+    assert keep_up(office) == ([], [])
+    assert len(office.asked) == asked

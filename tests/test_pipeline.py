@@ -17,7 +17,7 @@ import rasterio
 
 from rs_forecast import pipeline, publish
 from rs_forecast.cli import app
-from rs_forecast.config import load_config
+from rs_forecast.config import Config, load_config
 from rs_forecast.cube import find_scenes
 from rs_forecast.errors import BusyError, NoDataError, OutputError, SchemaError
 from rs_forecast.inputs import read_inputs
@@ -234,6 +234,24 @@ def test_without_imagery_the_run_goes_on_and_says_so(copy: Path) -> None:
     assert any("no imagery" in reason and "no such folder" in reason for reason in report.degraded)
     told = json.loads((Path(report.folder) / "brown_planthopper_h1.geojson").read_text())
     assert {f["properties"]["status"] for f in told["features"]} == {"no_imagery"}
+
+
+def test_a_run_fetches_first_unless_it_is_offline_and_says_what_did_not_come(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def keep_up(config: Config, issued: pd.Timestamp, **_: object) -> list[str]:
+        asked.append(issued)
+        return ["no new imagery: quota"]
+
+    monkeypatch.setattr(pipeline, "keep_up", keep_up)
+    report = run(copy)
+    assert asked == [pd.Timestamp(ISSUED)]
+    assert report.degraded == ("no new imagery: quota",)
+    assert report.exit_code == 3
+    assert run(copy, offline=True).degraded == ()
+    assert len(asked) == 1
 
 
 def test_bad_survey_rows_are_named_and_left_out(copy: Path) -> None:
