@@ -9,6 +9,7 @@ import tomllib
 import zoneinfo
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -287,12 +288,8 @@ class Config(_Part):
 
     @property
     def all_pests(self) -> Table[Pest]:
-        """The catalogue's pests and those declared in the config."""
-        own = (
-            Pest(name=name, **{**dict(part), "levels": tuple(sorted(part.levels.items(), key=lambda item: item[1]))})
-            for name, part in self.pests.items()
-        )
-        return PESTS.plus(own)
+        """The catalogue's pests and those declared in the config, which stand in place of the catalogue's."""
+        return PESTS.over(_own_pest(name, part) for name, part in self.pests.items())
 
     @property
     def all_indices(self) -> Table[Index]:
@@ -309,6 +306,16 @@ class Config(_Part):
     def today(self) -> dt.date:
         """The day it is in the region."""
         return dt.datetime.now(zoneinfo.ZoneInfo(self.region.timezone)).date()
+
+
+def _own_pest(name: str, part: PestConfig) -> Pest:
+    """Return a pest as declared; what the config does not say of a known one is the catalogue's."""
+    given = {key: getattr(part, key) for key in part.model_fields_set}
+    given["levels"] = tuple(sorted(part.levels.items(), key=lambda item: item[1]))
+    source = f"declared in the config as {part.event} {part.unit}"
+    if name in PESTS:
+        return replace(PESTS[name], **given, source=source, verified=False)
+    return Pest(name=name, **{"doc": part.doc, "crop": part.crop, **given}, source=source)
 
 
 def _own_index(name: str, part: IndexConfig) -> Index:

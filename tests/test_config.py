@@ -204,11 +204,6 @@ NAMES = [
     (LEAST + "[indices.ndvi]\nformula = 'nir'\n", NEXT, "the index 'ndvi' is declared twice"),
     (LEAST + "[indices.red]\nformula = 'nir'\n", NEXT, "index 'red': a band has that name"),
     (
-        LEAST + "[pests.brown_planthopper]\nevent = 'density >= 1'\nunit = 'x'\n",
-        NEXT,
-        "the pest 'brown_planthopper' is declared twice",
-    ),
-    (
         LEAST + "[pests.mine]\nevent = 'many'\nunit = 'x'\n",
         NEXT,
         "pests: pest 'mine': the event 'many' cannot be read; write it as 'density >= 750'",
@@ -344,7 +339,9 @@ start = "04-01"
     )
     borer = config.all_pests["stem_borer"]
     assert (borer.threshold, borer.unit, borer.crop, borer.stale_after_days) == (2.5, "%", "rice", 20)
-    assert list(config.all_pests) == [*PESTS, "stem_borer"]
+    assert list(config.all_pests) == list(PESTS), "one declared stands in place of the catalogue's"
+    assert borer.source == "declared in the config as whiteheads > 2.5 %"
+    assert borer.aliases == PESTS["stem_borer"].aliases
     assert config.all_indices["green_ndvi"].parsed.names == ("nir", "green")
     assert config.all_indices["green_ndvi"].valid == (-0.5, 1.0)
     assert [(season.name, season.start) for season in config.all_seasons] == [

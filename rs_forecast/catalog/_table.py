@@ -56,3 +56,7 @@ class Table(Mapping[str, RowT]):
                     f"the {self._what} {row.name!r} is declared twice: the catalogue has that name; choose another"
                 )
         return Table(self._what, (*self._rows.values(), *own))
+
+    def over(self, rows: Iterable[RowT]) -> Table[RowT]:
+        """Return a table in which a user's own rows stand in place of those of the same name, and after the others."""
+        return Table(self._what, {**self._rows, **Table(self._what, rows)}.values())

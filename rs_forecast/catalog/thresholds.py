@@ -28,13 +28,29 @@ class Level:
         return f"{self.pest}:{self.severity}"
 
 
-_HOPPER = "half, once and twice the level of 1500/m2 quoted for QCVN 01-166:2014/BNNPTNT; not seen in the standard"
+_STANDARD = "half, once and twice the level of {} quoted for QCVN 01-166:2014/BNNPTNT; not seen in the standard"
+
+
+def _levels(pest: str, level: float, unit: str, quoted: str) -> tuple[Level, ...]:
+    """Return light, medium and heavy as half, once and twice the standard's level; no source that was seen says so."""
+    shares = {"light": 0.5, "medium": 1.0, "heavy": 2.0}
+    return tuple(
+        Level(pest=pest, severity=name, value=share * level, unit=unit, source=_STANDARD.format(quoted))
+        for name, share in shares.items()
+    )
+
 
 LEVELS: Table[Level] = Table(
     "level",
     (
-        Level(pest="brown_planthopper", severity="light", value=750, unit="insects/m2", source=_HOPPER),
-        Level(pest="brown_planthopper", severity="medium", value=1500, unit="insects/m2", source=_HOPPER),
-        Level(pest="brown_planthopper", severity="heavy", value=3000, unit="insects/m2", source=_HOPPER),
+        *_levels("brown_planthopper", 1500, "insects/m2", "1500/m2"),
+        *_levels("white_backed_planthopper", 1500, "insects/m2", "1500/m2"),
+        *_levels("leaf_folder", 50, "larvae/m2", "50/m2 at tillering (20/m2 from booting on)"),
+        *_levels("stem_borer", 10, "%", "10 % dead hearts (5 % white heads)"),
+        *_levels("leaf_blast", 10, "%", "10 % of leaves"),
+        *_levels("neck_blast", 5, "%", "5 % of panicles"),
+        *_levels("bacterial_blight", 20, "%", "20 % of leaves"),
+        *_levels("sheath_blight", 20, "%", "20 % of tillers"),
+        *_levels("rats", 5, "%", "5 % of tillers"),
     ),
 )
