@@ -161,7 +161,8 @@ def _imagery(
         scheduler=config.compute.scheduler,
         progress=lambda done, of: report_progress(tell, "scenes", done, of),
     )
-    return scenes_table(scenes), signals, any(scene.synthetic for scene in scenes)
+    signals.attrs["synthetic"] = any(scene.synthetic for scene in scenes)
+    return scenes_table(scenes), signals, signals.attrs["synthetic"]
 
 
 def _attempt[Found](what: str, missing: list[str], get: Callable[[], Found]) -> Found | None:

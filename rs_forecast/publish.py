@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import geopandas as gpd
 import pandas as pd
 
 from rs_forecast import schema
+from rs_forecast.clouds import cloud_csv, cloud_report, cloud_summary
 from rs_forecast.config import Config
 from rs_forecast.errors import RsForecastError
 from rs_forecast.inputs import Inputs
@@ -25,11 +26,13 @@ from rs_forecast.workspace import (
     recover,
     sha256_file,
     sha256_text,
+    write_atomic,
     write_json,
 )
 
 PUBLISHED, UNCHANGED, DEGRADED = "published", "unchanged", "degraded"
 LATEST = "latest.json"
+CLOUDS = "clouds.csv"
 _PLACES: Any = {
     "workspace": True, "compute": True, "output": {"dir"}, "region": {"communes"}, "parcels": {"path"},
     "crops": {"path"}, "imagery": {"path"}, "weather": {"path"}, "surveys": {"path"},
@@ -52,6 +55,8 @@ class RunReport:
     warnings: tuple[str, ...] = ()
     areas: dict[str, Any] = field(default_factory=dict)
     """Hectares per risk class, by product."""
+    clouds: dict[str, Any] = field(default_factory=dict)
+    """Shares of the fields seen clear in the last week that was over, and in four; empty without imagery."""
     kept: str = ""
     """Name of the folder that keeps what was published for the week before."""
 
@@ -90,7 +95,8 @@ def publish(
     issued = risk["issued"].iloc[0]
     week = f"{issued.isocalendar().year}-W{issued.isocalendar().week:02d}"
     folder = config.output.dir.resolve() / week
-    digest = _digest(config, risk, live, degraded)
+    clouds, tables = _clouds(inputs, issued)
+    digest = _digest(config, risk, live, degraded, tables)
     common: dict[str, Any] = {
         "issued": f"{issued:%Y-%m-%d}",
         "week": week,
@@ -99,6 +105,7 @@ def publish(
         "degraded": tuple(degraded),
         "warnings": tuple(notes),
         "areas": _areas(risk),
+        "clouds": clouds,
     }
     recover(folder, keep=_spare(folder))
     older = _published(folder)
@@ -120,6 +127,7 @@ def publish(
             geojson=config.output.geojson,
             geoparquet=config.output.geoparquet,
         )
+        written += [write_atomic(stage / name, text) for name, text in tables.items()]
         names = sorted(path.name for path in written)
         products = {name: sha256_file(stage / name) for name in names}
         write_json(stage / MANIFEST, _manifest(config, inputs, model, common, digest, products))
@@ -144,6 +152,7 @@ def _manifest(
         "week": common["week"],
         "degraded": list(common["degraded"]),
         "areas_ha": common["areas"],
+        "clouds": common["clouds"],
         "model_id": common["model_id"],
         "trained_model": model.model_id,
         "evaluation": model.card.get("evaluation", {}),
@@ -158,6 +167,16 @@ def _manifest(
     }
 
 
+def _clouds(inputs: Inputs, issued: pd.Timestamp) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the summary of the cloud report, and its table by file name; both empty where no imagery is known."""
+    if inputs.signals is None:
+        return {}, {}
+    report = cloud_report(inputs.signals, inputs.parcels, inputs.scenes, issued)
+    if report.empty:
+        return {}, {}
+    return cloud_summary(report), {CLOUDS: cloud_csv(report, synthetic=inputs.synthetic)}
+
+
 def _input_files(config: Config) -> dict[str, dict[str, str]]:
     """Name and hash of every input table, by what it is; a folder's files one by one."""
     parts = ("parcels", "surveys", "crops", "weather")
@@ -169,8 +188,13 @@ def _input_files(config: Config) -> dict[str, dict[str, str]]:
     return found
 
 
-def _digest(config: Config, risk: gpd.GeoDataFrame, live: gpd.GeoDataFrame, degraded: Sequence[str]) -> str:
-    """Hash of all that decides the products: the forecast and its features, the outlines, settings and version."""
+def _digest(
+    config: Config, risk: gpd.GeoDataFrame, live: gpd.GeoDataFrame, degraded: Sequence[str], texts: Mapping[str, str]
+) -> str:
+    """Hash of all that decides the products: the forecast and its features, the outlines, settings and version.
+
+    ``texts`` are products that are made before it, by name.
+    """
     tables = [
         pd.util.hash_pandas_object(pd.DataFrame(t.drop(columns="geometry")), index=False).to_numpy().tobytes()
         for t in (risk, live)
@@ -181,7 +205,12 @@ def _digest(config: Config, risk: gpd.GeoDataFrame, live: gpd.GeoDataFrame, degr
         config.output.geojson, config.output.geoparquet,
         [asdict(config.all_pests[name]) for name in config.forecast.pests], importlib.metadata.version("rs-forecast"),
     ]  # fmt: skip
-    parts = [*(t.hex() for t in tables), b"".join(shapes).hex(), json.dumps(settings, default=str)]
+    parts = [
+        *(t.hex() for t in tables),
+        b"".join(shapes).hex(),
+        json.dumps(settings, default=str),
+        *map(sha256_text, texts.values()),
+    ]
     return sha256_text("\n".join(parts))
 
 

@@ -82,7 +82,7 @@ def extract_signals(
         valid where it is clear and every band asked for has a value; an index outside its valid range is NaN there and
         does not count for itself. Of two scenes of one day and known on one day a parcel takes the one with the
         greater valid weight, then the first by name; if they were known on different days both rows stay, for
-        :mod:`rs_forecast.asof` to choose from.
+        :mod:`rs_forecast.asof` to choose from. ``attrs["synthetic"]`` says whether the imagery is SYNTHETIC.
 
     Raises
     ------
@@ -110,7 +110,9 @@ def extract_signals(
         names = [row.name for row in index_rows(indices)]
         total = source.sizes.get(schema.TIME, 1) if isinstance(source, xr.Dataset) else len(source)
         raise NoDataError(f"none of {total} scenes could be used for {listing(names)}")
-    return merge_looks(tables)
+    out = merge_looks(tables)
+    out.attrs["synthetic"] = _are_synthetic(source)
+    return out
 
 
 def look_tables(
@@ -246,6 +248,12 @@ def _run_on_cluster(scenes: Sequence[Scene], work: _Work, scheduler: Any) -> Ite
 def _task(work: _Work, scenes: list[Scene]) -> list[tuple[str, pd.DataFrame | str]]:
     looks = scene_looks(scenes, work.program.bands, work.mask_classes, work.mask_dilate_m)
     return [(look.scene_id, work.rows(look, 1)) for look in looks]
+
+
+def _are_synthetic(source: Sequence[Scene] | xr.Dataset) -> bool:
+    if isinstance(source, xr.Dataset):
+        return "SYNTHETIC" in str(source.attrs.get("title", ""))
+    return any(scene.synthetic for scene in source)
 
 
 def merge_looks(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

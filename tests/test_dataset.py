@@ -15,8 +15,8 @@ from rs_forecast.asof import AsOf, Tables
 from rs_forecast.catalog import PESTS, WEATHER_FEATURES, Season
 from rs_forecast.dataset import build_dataset
 from rs_forecast.errors import ConfigError, NoDataError
-from rs_forecast.features import MIN_CLEAR
 from rs_forecast.features.surveys import VISIT_DAYS
+from rs_forecast.looks import MIN_CLEAR
 
 PARCELS = make_parcels()
 DAY = pd.Timedelta(days=1)

@@ -7,7 +7,7 @@ known, so that the days by which a source is late shift a window and do not thin
 from rs_forecast.features._columns import Columns
 from rs_forecast.features.calendar import calendar_features
 from rs_forecast.features.crops import crop_features
-from rs_forecast.features.imagery import MIN_CLEAR, SIGNAL_STATS, signal_features
+from rs_forecast.features.imagery import SIGNAL_STATS, signal_features
 from rs_forecast.features.surveys import survey_features
 from rs_forecast.features.weather import weather_features
 
@@ -19,7 +19,6 @@ EVERYWHERE = frozenset(
 
 __all__ = [
     "EVERYWHERE",
-    "MIN_CLEAR",
     "SIGNAL_STATS",
     "Columns",
     "calendar_features",

@@ -18,17 +18,12 @@ from rs_forecast.features._columns import (
     past_years,
     rows_of_parcels,
 )
-from rs_forecast.kernels import doubt, series
+from rs_forecast.kernels import series
 from rs_forecast.kernels.series import Window
+from rs_forecast.looks import MIN_CLEAR, dips
 
 SIGNAL_STATS = ("mean", "p10", "p90")
 """Statistics of an index that features are made from."""
-MIN_CLEAR = 0.5
-"""Share of a parcel that must be clear for a look to count."""
-DIP_INDICES = ("ndvi", "evi")
-"""The first that is there tells dips; cloud and shadow lower both."""
-DIP, DIP_DAYS = 0.1, 45
-"""How far below the looks around it, and how near these are [days]. On real fields it takes out one look in 25."""
 
 _MONTH, _QUARTER, _SLOPE = Window("mean", 30), Window("mean", 90), Window("slope", 60)
 
@@ -62,7 +57,7 @@ def signal_features(
         days, rows = days[order], np.arange(len(signals))[rows][order]
     query, at = each(len(ids), day_number(issued))
     fraction = signals["valid_fraction"].to_numpy()[rows]
-    fraction = np.where(_dips(signals, rows, days, starts, fraction >= MIN_CLEAR), 0.0, fraction)
+    fraction = np.where(dips(signals, rows, days, starts, fraction >= MIN_CLEAR), 0.0, fraction)
     clear = ~(fraction < MIN_CLEAR)  # what is cloudy is missing, as any value there
     newest = series.last_rows(days, fraction, fraction, starts, query, at, clear)
     age = at - series.at_rows(days, newest)
@@ -87,17 +82,6 @@ def signal_features(
     seen = ~np.isnan(age)
     last[seen] = issued.to_datetime64() - age[seen].astype("timedelta64[D]")
     return out, last
-
-
-def _dips(
-    signals: pd.DataFrame, rows: NDArray[np.intp] | slice, days: Codes, starts: Codes, clear: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Return which looks are residual cloud or shadow, as far as greenness tells."""
-    for name in DIP_INDICES:
-        if f"{name}_mean" in signals:
-            value = np.where(clear, signals[f"{name}_mean"].to_numpy()[rows], np.nan)
-            return doubt.dips(days, value.astype(np.float64), starts, DIP_DAYS, DIP)
-    return np.zeros(len(days), np.bool_)
 
 
 def _index_names(signals: pd.DataFrame) -> list[str]:
