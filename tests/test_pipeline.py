@@ -85,7 +85,10 @@ def test_run_publishes_every_product_of_the_design(copy: Path) -> None:
         "_probability.qml",
         "_probability.tif",
     )
-    assert {p.name for p in week.iterdir()} == {f"{s}{t}" for s in stems for t in tails} | {"manifest.json"}
+    assert {p.name for p in week.iterdir()} == {f"{s}{t}" for s in stems for t in tails} | {
+        "manifest.json",
+        "clouds.csv",
+    }
     assert json.loads((copy / "outputs" / "latest.json").read_text())["week"] == "2026-W01"
     manifest = json.loads((week / "manifest.json").read_text())
     assert manifest["synthetic"] is True
@@ -112,6 +115,37 @@ def test_raster_and_geojson_agree_on_every_parcel_that_owns_a_pixel(copy: Path) 
             str(np.float32(round(told[parcels["parcel_id"].iloc[row]], 4)))
         }
     assert (values[owner < 0] == -9999).all()
+
+
+def test_the_cloud_report_is_of_the_weeks_over_and_of_what_was_known(copy: Path) -> None:
+    report = run(copy)
+    week = Path(report.folder)
+    table = pd.read_csv(week / "clouds.csv", dtype={"zone": "str"}, parse_dates=["week"])
+    assert (table["synthetic"] == "yes").all()
+    whole = table[table["zone"] == "all"]
+    assert whole["week"].max() == pd.Timestamp("2025-12-22"), "the week that ended the day before"
+    assert (whole["parcels"] == 60).all()
+    for name in ("parcels", "looked_at", "clear"):
+        assert table[table["zone"] != "all"].groupby("week")[name].sum().tolist() == whole[name].tolist()
+    manifest = json.loads((week / "manifest.json").read_text())
+    last = whole.iloc[-1]
+    assert manifest["clouds"] == report.clouds
+    assert report.clouds["week"] == "2025-12-22"
+    for name in ("clear_share", "clear_share_4_weeks", "median_age_days"):
+        assert manifest["clouds"][name] == last[name]
+    scenes = pd.DataFrame(manifest["scenes"])
+    known = scenes.loc[(scenes["known_at"] <= ISSUED) & (scenes["date"] < ISSUED), "date"].nunique()
+    assert whole["overpasses"].sum() == known
+    assert known < scenes["date"].nunique(), "or the cut would show nothing"
+
+
+def test_a_look_that_changes_no_map_but_the_cloud_report_is_another_publication(copy: Path) -> None:
+    inputs = read_inputs(load_config(copy / "rs_forecast.toml"), until=pd.Timestamp(ISSUED))
+    assert run(copy, inputs=inputs).kept == ""
+    assert run(copy, inputs=inputs).status == publish.UNCHANGED
+    fewer = replace(inputs, scenes=inputs.scenes.loc[inputs.scenes["date"] != inputs.scenes["date"].min()])
+    again = run(copy, inputs=fewer)
+    assert (again.status == publish.UNCHANGED, again.kept) == (False, "2026-W01.r1")
 
 
 def test_the_same_inputs_publish_nothing_twice_and_the_bytes_do_not_depend_on_the_place(
@@ -232,6 +266,8 @@ def test_without_imagery_the_run_goes_on_and_says_so(copy: Path) -> None:
     report = run(copy)
     assert report.exit_code == 3
     assert any("no imagery" in reason and "no such folder" in reason for reason in report.degraded)
+    assert report.clouds == {}
+    assert "clouds.csv" not in report.products
     told = json.loads((Path(report.folder) / "brown_planthopper_h1.geojson").read_text())
     assert {f["properties"]["status"] for f in told["features"]} == {"no_imagery"}
 
@@ -380,6 +416,7 @@ def test_a_source_taken_out_degrades_the_week(copy: Path, part: str) -> None:
     edit(copy, f'source = "{source}"', 'source = "none"')
     report = run(copy)
     assert report.exit_code == 3
+    assert ("clouds.csv" in report.products) == (part == "weather")
     first = {"imagery": "ndvi_mean_last", "weather": "temp_mean_7d"}[part]
     assert any(f"has learned from are missing: {first}" in reason for reason in report.degraded)
 
