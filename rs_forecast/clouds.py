@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from rs_forecast import schema
 from rs_forecast.errors import SchemaError
+from rs_forecast.kernels.series import pack
+from rs_forecast.kernels.weeks import count_weeks
 from rs_forecast.looks import CLEAR, DIP_INDICES, judged_looks
 
 ALL = "all"
@@ -115,10 +117,10 @@ def cloud_summary(report: pd.DataFrame) -> dict[str, Any]:
 class _Looks(NamedTuple):
     """Looks at the parcels as arrays, by parcel, then day."""
 
-    place: Numbers
-    """Each look's parcel, as its place among them."""
     day: Numbers
     clear: NDArray[np.bool_]
+    starts: Numbers
+    """Parcel ``k`` holds the looks ``starts[k]:starts[k + 1]``."""
     overpass: Numbers | None
     """Days with a scene, if these were asked for."""
     mondays: Numbers
@@ -143,21 +145,16 @@ def _looks(
     if len(days):
         past = _monday(days.max()) + 7 if issued is None else _monday(_days(pd.Series([schema.day(issued)]))[0] + 1)
         first = _monday(days.min()) if weeks is None else max(_monday(days.min()), past - 7 * weeks)
-    return _Looks(place[own], day, kind[own] == CLEAR, overpass, np.arange(first, past, 7))
+    order, starts = pack(place[own], day, len(parcels))
+    return _Looks(day[order], (kind[own] == CLEAR)[order], starts, overpass, np.arange(first, past, 7))
 
 
 def _weekly(looks: _Looks, zones: pd.Series) -> pd.DataFrame:
     """Return the report by zone, of which ``zones`` gives each parcel's."""
     zone, names = pd.factorize(zones, sort=True)
-    weeks, sizes = len(looks.mondays), np.bincount(zone, minlength=len(names))
-    seen = np.zeros((weeks * 7, len(names)), np.bool_)
-    inside = (looks.day >= looks.first) & (looks.day < looks.first + 7 * weeks)
-    place, since = looks.place[inside], looks.day[inside] - looks.first
-    seen[since, zone[place]] = True
-    newest = _last_of_week(place, since // 7)
-    looked_at = np.zeros((weeks, len(names)), np.int64)
-    np.add.at(looked_at, (since[newest] // 7, zone[place[newest]]), 1)
-    clear, recent, age = _ages(looks, zone, len(names))
+    weeks = len(looks.mondays)
+    sizes = np.bincount(zone, minlength=len(names))
+    found = count_weeks(looks.day, looks.clear, looks.starts, zone.astype(np.int64), looks.first, weeks, LATE)
     mondays = looks.mondays.astype("datetime64[D]").astype("datetime64[us]")
     columns: dict[str, NDArray[Any]] = {
         "week": np.repeat(mondays, len(names)),
@@ -168,44 +165,14 @@ def _weekly(looks: _Looks, zones: pd.Series) -> pd.DataFrame:
         own = looks.overpass[(looks.overpass >= looks.first) & (looks.overpass < looks.first + 7 * weeks)]
         columns["overpasses"] = np.repeat(np.bincount((own - looks.first) // 7, minlength=weeks)[:weeks], len(names))
     columns |= {
-        "looks": seen.reshape(weeks, 7, len(names)).sum(axis=1).ravel(),
-        "looked_at": looked_at.ravel(),
-        "clear": clear.ravel(),
-        "clear_share": (clear / sizes).ravel(),
-        "clear_share_4_weeks": (recent / sizes).ravel(),
-        "median_age_days": age.ravel(),
+        "looks": found.looks.ravel(),
+        "looked_at": found.looked_at.ravel(),
+        "clear": found.clear.ravel(),
+        "clear_share": (found.clear / sizes).ravel(),
+        "clear_share_4_weeks": (found.recent / sizes).ravel(),
+        "median_age_days": found.median_age.ravel(),
     }
     return pd.DataFrame(columns).astype({"zone": "str"})
-
-
-def _ages(looks: _Looks, zone: Numbers, zones: int) -> tuple[Numbers, Numbers, NDArray[np.float64]]:
-    """Return (week, zone) the parcels seen clear, those seen within four weeks, and the median age of the last look."""
-    place, day = looks.place[looks.clear], looks.day[looks.clear]
-    week = np.maximum((day - looks.first) // 7, -1)  # all before the report are one
-    newest = _last_of_week(place, week)
-    place, day, week = place[newest], day[newest], week[newest]
-    order = np.argsort(week, kind="stable")
-    ends = np.searchsorted(week[order], np.arange(-1, len(looks.mondays) + 1))
-    last = np.full(len(zone), np.nan)
-    clear, recent = np.zeros((2, len(looks.mondays), zones), np.int64)
-    age = np.full(clear.shape, np.nan)
-    before = order[: ends[1]]
-    last[place[before]] = day[before]
-    for k, monday in enumerate(looks.mondays):
-        own = order[ends[k + 1] : ends[k + 2]]
-        last[place[own]] = day[own]
-        since = monday + 6 - last
-        clear[k] = np.bincount(zone[place[own]], minlength=zones)
-        recent[k] = np.bincount(zone[since < LATE], minlength=zones)
-        age[k] = pd.Series(since).groupby(zone).median()  # every zone has a parcel
-    return clear, recent, age
-
-
-def _last_of_week(place: Numbers, week: Numbers) -> NDArray[np.bool_]:
-    """Return which looks are the last of their parcel and week."""
-    out = np.ones(len(place), np.bool_)
-    out[:-1] = (place[1:] != place[:-1]) | (week[1:] != week[:-1])
-    return out
 
 
 def _zones(parcels: pd.DataFrame, by: str | None) -> pd.Series:

@@ -32,7 +32,7 @@ _STYLES = {
     DIP: _Style("left out as a dip", "X", "#D55E00", filled=True),
 }
 _NOTHING = "overpass without a clear pixel"
-_NO_SCENE = "no scene in the week"
+_NO_SCENE = "x: no scene in the week"
 
 
 def plot_series(
@@ -142,12 +142,13 @@ def plot_clouds(weekly: pd.DataFrame, zone: str | None = None, *, synthetic: boo
     mesh = axes.pcolormesh(
         np.arange(54) + 0.5, np.arange(len(years) + 1) - 0.5, cells, cmap="cividis", vmin=0, vmax=1, edgecolors="white"
     )
+    words = "ISO week"
     if "overpasses" in own and (bare := (own["overpasses"] == 0).to_numpy()).any():
-        axes.plot(week[bare], (year - years[0])[bare], "x", color="white", markersize=5, label=_NO_SCENE)
-        axes.text(0, -0.32, f"x: {_NO_SCENE}", transform=axes.transAxes, fontsize=8, va="top")
+        axes.plot(week[bare], (year - years[0])[bare], "x", color="white", markersize=5)
+        words = f"{words} ({_NO_SCENE})"
     means = [cells[k].mean() for k in range(len(years))]
     labels = [f"{y}\nmean {m:.0%}" if m is not np.ma.masked else str(y) for y, m in zip(years, means, strict=True)]
-    axes.set(xlabel="ISO week", xticks=np.arange(1, 54, 4), yticks=np.arange(len(years)), yticklabels=labels)
+    axes.set(xlabel=words, xticks=np.arange(1, 54, 4), yticks=np.arange(len(years)), yticklabels=labels)
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
     figure.colorbar(mesh, ax=axes, format="{x:.0%}", ticks=(0, 0.5, 1), aspect=10, pad=0.01)

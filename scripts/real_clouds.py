@@ -196,8 +196,9 @@ def draw(square: Square, folder: Path) -> None:
     calendar = plot_clouds(weekly_clouds(square.grown, square.parcels, scenes=square.scenes))
     series = plot_series(square.grown, str(field), scenes=square.scenes)
     for name, figure in (("real-clouds.png", calendar), ("real-series.png", series)):
-        figure.text(0.5, -0.01, CREDIT, ha="center", va="top", fontsize=7, color="#404040")
-        figure.savefig(folder / name, dpi=90, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.1)
+        axes = figure.axes[1 if name == "real-series.png" else 0]
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{CREDIT}".lstrip(), fontsize=7)
+        figure.savefig(folder / name, dpi=90, metadata={"Software": None})
 
 
 def report(squares: list[Square], jolanda: Path | None) -> str:
