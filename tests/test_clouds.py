@@ -121,7 +121,7 @@ def plain_report(table, parcels, issued, weeks):
 
 
 @given(st.integers(0, 10_000), st.integers(-10, 400), st.sampled_from([3, 60]))
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_property_a_report_is_what_was_known_on_its_day_of_weeks_that_were_over(seed, day, weeks):
     table, parcels = make_tables(np.random.default_rng(seed), days=300).signals, make_parcels()
     issued = START + pd.Timedelta(days=day)

@@ -28,7 +28,7 @@ def found(signals, issued=None):
 
 
 @given(seed=st.integers(0, 10_000), day=st.integers(-5, 500), text=st.booleans())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_looks_are_judged_by_the_rule_as_known_on_the_day(seed, day, text):
     signals = make_tables(np.random.default_rng(seed), count=3, days=300).signals.sample(frac=1, random_state=seed)
     issued = START + day * DAY
