@@ -9,12 +9,13 @@ import io
 import json
 import re
 import secrets
+import ssl
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,6 +26,7 @@ from affine import Affine
 from ground_truth import centres, ground
 from pyproj import Transformer
 from rasterio.io import MemoryFile
+from tls import SecureServer
 
 from rs_forecast.sources.sentinelhub import Hub
 
@@ -81,6 +83,9 @@ class HubServer:
     asked: list[tuple[str, Any]] = field(default_factory=list)
     """(where, body) of each request, in order."""
     url: str = ""
+    port: int = 0
+    heard: list[str] = field(default_factory=list)
+    """User-Agent of each request."""
     change_pixels: Callable[[str, np.ndarray], np.ndarray] | None = None
 
     def hub(self, **settings: Any) -> Hub:
@@ -212,6 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = parse_qs(raw.decode()) if where == "token" else json.loads(raw)
         with self.lock:
             self.double.asked.append((where, body))
+            self.double.heard.append(self.headers.get("User-Agent", ""))
             fault = self._fault(where)
         if fault and fault.act:
             fault.act()
@@ -243,12 +249,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[HubServer]:
-    """Run a double on a free port of 127.0.0.1."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[HubServer]:
+    """Run a double on a free port of 127.0.0.1; with ``tls`` by https, for whoever gives it a host in ``url``."""
     double = HubServer()
     handler = type("Handler", (_Handler,), {"double": double, "lock": threading.Lock()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    double.url = f"http://127.0.0.1:{server.server_address[1]}"
+    server = SecureServer(("127.0.0.1", 0), handler)
+    server.tls, double.port = tls, server.server_address[1]
+    double.url = f"http://127.0.0.1:{double.port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

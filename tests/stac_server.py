@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -26,6 +27,7 @@ from affine import Affine
 from ground_truth import centres, ground, size_of
 from pyproj import Transformer
 from rasterio.io import MemoryFile
+from tls import SecureServer
 
 EPSG = 32648
 WEST, NORTH = 499_980.0, 1_200_000.0
@@ -56,6 +58,9 @@ class Server:
     """Signatures that the token service gives out, the last of them again and again."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)
+    port: int = 0
+    heard: list[str] = field(default_factory=list)
+    """User-Agent and Authorization of each request."""
     sent: int = 0
     """Bytes of files."""
 
@@ -94,6 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)  # a proxy is asked for the whole address
         self.state.asked.append((method, parts.path))
         self.state.hosts.append(parts.netloc)
+        self.state.heard.append(f"{self.headers.get('User-Agent')} {self.headers.get('Authorization', '')}")
         fault = self.state.fault_for(parts.path)
         if fault is not None and fault(self):
             return
@@ -218,13 +224,13 @@ def found(state: Server, body: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """Yield a running server."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Yield a running server; with ``tls`` by https, for whoever gives it a host in ``url``."""
     state = Server()
     handler = type("Bound", (Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with SecureServer(("127.0.0.1", 0), handler) as server:
+        server.tls, state.port = tls, server.server_address[1]
+        state.url = f"http://127.0.0.1:{state.port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

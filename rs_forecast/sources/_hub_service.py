@@ -45,6 +45,7 @@ from sentinelhub.geometry import BBox
 
 from rs_forecast.errors import BusyError, ConfigError, RsForecastError, SourceError
 from rs_forecast.sources._hub_settings import ID, SECRET, Hub, client_config
+from rs_forecast.sources._network import equip, hidden, new_session
 from rs_forecast.sources._retry_after import retry_after
 
 LOGGER = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class _Session(SentinelHubSession):
     def _fetch_token(self, request: DownloadRequest) -> dict[str, Any]:
         client = BackendApplicationClient(client_id=self.config.sh_client_id)
         with OAuth2Session(client=client) as login:
+            equip(login)
             login.register_compliance_hook("access_token_response", self._compliance_hook)
             token: dict[str, Any] = login.fetch_token(
                 request.url,
@@ -104,6 +106,20 @@ class _Session(SentinelHubSession):
                 timeout=self.config.download_timeout_seconds,
             )
             return token
+
+
+class _Client(SentinelHubDownloadClient):
+    """The client, its requests by the one way out."""
+
+    def _do_download(self, request: DownloadRequest) -> requests.Response:
+        with new_session() as session:
+            return session.request(
+                request.request_type.value,
+                url=request.url,
+                json=request.post_values,
+                headers=self._prepare_headers(request),
+                timeout=self.config.download_timeout_seconds,
+            )
 
 
 class Service:
@@ -169,9 +185,7 @@ class Service:
         for _ in range(2):
             try:
                 session = refused = self._session(refused)
-                client = SentinelHubDownloadClient(
-                    config=self.config, session=session, default_retry_time=self.hub.retry_seconds
-                )
+                client = _Client(config=self.config, session=session, default_retry_time=self.hub.retry_seconds)
                 client.rate_limit = Waits(self.hub)
                 return ask(client)
             except _FAILURES as err:
@@ -213,9 +227,9 @@ _CHECK = f"Check {ID} and {SECRET}, and that this OAuth client is alive and may 
 
 def redacted(text: str, config: SHConfig) -> str:
     """Return ``text`` on one line, cut, without credentials or tokens that a server might have echoed."""
-    hidden = [config.sh_client_secret, config.sh_client_id]
-    hidden += [*map(_token, list(_sessions.values())), *list(_retired)]
-    for secret in filter(None, hidden):
+    secrets = [config.sh_client_secret, config.sh_client_id, *hidden()]
+    secrets += [*map(_token, list(_sessions.values())), *list(_retired)]
+    for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     text = " ".join(_TOKEN.sub("***", text).split())
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} ..."

@@ -8,13 +8,14 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from rs_forecast.errors import BusyError, SourceError
+from rs_forecast.sources import _network
 from rs_forecast.sources._retry_after import retry_after
 
 LATER = (429, 500, 502, 503, 504)
@@ -64,7 +65,7 @@ def check_address(url: str, allow_hosts: tuple[str, ...] = ()) -> None:
     """Raise SourceError unless ``url`` is http or https, and its host public or named in ``allow_hosts``.
 
     A host that cannot be resolved passes: behind a proxy names are the proxy's business, without one nothing can be
-    reached under it.
+    reached under it. Behind a proxy a name is looked up once: where there is no name service that takes its time.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"}:
@@ -75,7 +76,8 @@ def check_address(url: str, allow_hosts: tuple[str, ...] = ()) -> None:
     host = (parts.hostname or "").lower().rstrip(".")
     if host in allow_hosts:
         return
-    for address in _resolved(host):
+    resolved = _resolved if _network.proxy_of(url) is None else _resolved_once
+    for address in resolved(host):
         if not address.is_global or address.is_multicast:
             raise SourceError(
                 f"{shown(url)} leads to the private address {address}; if that is meant, name the host in "
@@ -86,7 +88,7 @@ def check_address(url: str, allow_hosts: tuple[str, ...] = ()) -> None:
 def new_session(allow_hosts: tuple[str, ...], patience: Patience) -> requests.Session:
     """Return a session that checks every address, those of redirects too, and asks again while told to.
 
-    It obeys ``HTTPS_PROXY``, ``NO_PROXY`` and ``REQUESTS_CA_BUNDLE``.
+    It goes the way of :mod:`rs_forecast.sources._network`.
     """
     session = requests.Session()
     adapt(session, allow_hosts, patience)
@@ -96,9 +98,7 @@ def new_session(allow_hosts: tuple[str, ...], patience: Patience) -> requests.Se
 def adapt(session: requests.Session, allow_hosts: tuple[str, ...], patience: Patience) -> None:
     """Make a session behave as one of :func:`new_session`."""
     _keep_logs_clean()
-    adapter = _Adapter(allow_hosts, patience)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
+    _network.equip(session, _Adapter(allow_hosts, patience))
     session.max_redirects = 5
 
 
@@ -156,7 +156,7 @@ class Remote:
                 raise SourceError(f"{self._named()}: is passed on to where no file can be ({kind})") from None
             except requests.RequestException as err:
                 # the exception holds the signed address
-                raise BusyError(f"{self._named()}: cannot be reached ({type(err).__name__}); try later") from None
+                raise BusyError(f"{self._named()}: cannot be reached ({_network.reason(err)}); try later") from None
             if response.status_code not in {401, 403} or self.sign is None or self._renewed:
                 return response
             response.close()
@@ -213,7 +213,7 @@ class Remote:
         return f"{self.name}, {shown(self.href)}"
 
 
-class _Adapter(HTTPAdapter):
+class _Adapter(_network.Adapter):
     def __init__(self, allow_hosts: tuple[str, ...], patience: Patience) -> None:
         super().__init__()
         self.allow_hosts, self.patience = allow_hosts, patience
@@ -234,6 +234,11 @@ class _Adapter(HTTPAdapter):
                 response.close()
             self.patience.pause(tried, said)
         raise AssertionError("the last try returns or raises")
+
+
+@lru_cache(maxsize=1024)
+def _resolved_once(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    return _resolved(host)
 
 
 def _resolved(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

@@ -14,7 +14,8 @@ import requests
 import shapely
 from shapely.geometry import shape
 
-from rs_forecast.errors import BusyError, ConfigError, DataWarning, SourceError
+from rs_forecast.errors import BusyError, ConfigError, DataWarning, RsForecastError, SourceError
+from rs_forecast.sources._network import reason
 from rs_forecast.sources._stac_http import LATER, Patience, adapt, check_address, shown
 from rs_forecast.sources._stac_sign import missing_extra
 
@@ -139,15 +140,15 @@ class _Door:
             return call()
         except APIError as err:
             status = getattr(err, "status_code", None)
-            if isinstance(err.__context__, SourceError):
+            if isinstance(err.__context__, RsForecastError):
                 raise err.__context__ from None
             if status in LATER:
                 raise BusyError(f"{shown(self.url)}: the catalogue answers {status}; try later") from None
             if status is not None:
                 text = " ".join(str(err).split())[:200]
                 raise SourceError(f"{shown(self.url)}: the catalogue answers {status}: {text}") from None
-            kind = type(err.__context__).__name__
-            raise BusyError(f"{shown(self.url)}: the catalogue cannot be reached ({kind}); try later") from None
+            why = reason(err.__context__)
+            raise BusyError(f"{shown(self.url)}: the catalogue cannot be reached ({why}); try later") from None
         except (ValueError, LookupError, TypeError, AttributeError) as err:
             raise SourceError(f"{shown(self.url)}: answers no STAC ({type(err).__name__}: {err})") from err
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from rs_forecast.errors import BusyError, ConfigError, SourceError
+from rs_forecast.sources._network import reason
 from rs_forecast.sources._stac_http import LATER, Signer, shown
 
 _SHORTEST_S = 60
@@ -61,7 +62,7 @@ def _token_answer(ask: Callable[[], requests.Response], what: str) -> requests.R
     try:
         answer = ask()
     except requests.RequestException as err:
-        raise BusyError(f"{what}: the Planetary Computer gives no token ({type(err).__name__}); try later") from None
+        raise BusyError(f"{what}: the Planetary Computer gives no token ({reason(err)}); try later") from None
     if answer.status_code in LATER:
         raise BusyError(f"{what}: the Planetary Computer gives no token ({answer.status_code}); try later")
     if not answer.ok:
