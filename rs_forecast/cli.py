@@ -159,6 +159,8 @@ def fetch(
         _print_json(report.to_dict())
     else:
         typer.echo(report.plan() if dry_run else report.result())
+    if report.fetched.shortage:
+        _err.print(f"error: {report.fetched.shortage}")
     raise typer.Exit(report.exit_code)
 
 

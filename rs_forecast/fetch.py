@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pandas as pd
@@ -29,18 +30,24 @@ class FetchReport:
     """What was planned, and what came of it."""
 
     status: str
-    """``planned``, ``complete``, ``later`` (the provider says so), ``incomplete`` or ``nothing``."""
+    """``planned``, ``complete``, ``later`` (the provider says so), ``unwritten`` (the disk is full, or may not be
+    written), ``incomplete`` or ``nothing``."""
     source: str
     folder: str
     scenes: tuple[Mapping[str, Any], ...]
     """A row each: ``scene_id tile date size units state``; size [bytes] and processing units are estimates."""
     fetched: Fetched
     warnings: tuple[str, ...]
+    units_estimated: float | None = None
+    """Processing units of what was missing, as planned; None where the provider counts none."""
+    units_spent: float | None = None
+    """Processing units as the provider counted them, those of scenes that then failed too; None if it told none."""
 
     @property
     def exit_code(self) -> int:
-        """0 all there or planned, 3 some scenes cannot be had or used, 4 none, 75 the provider says later."""
-        return {"planned": 0, "complete": 0, "incomplete": 3, "nothing": 4, "later": 75}[self.status]
+        """0 all there or planned, 3 some cannot be had or used, 4 none, 75 the provider says later, 1 disk full."""
+        codes = {"planned": 0, "complete": 0, "incomplete": 3, "nothing": 4, "later": 75, "unwritten": 1}
+        return codes[self.status]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
@@ -58,7 +65,9 @@ class FetchReport:
         if len(self.scenes) > _MOST_ROWS:
             lines.append(f"and {len(self.scenes) - _MOST_ROWS} more; --json lists them all")
         size, units = (sum(row[name] for row in todo) for name in ("size", "units"))
-        cost = f"about {size / 1e6:.1f} MB, {units:.2f} processing units"
+        cost = f"about {size / 1e6:.1f} MB" + (
+            "" if self.units_estimated is None else f", {units:.2f} processing units"
+        )
         lines.append(f"{len(self.scenes)} scenes, {len(todo)} to download: {cost}")
         return "\n".join(lines)
 
@@ -66,12 +75,16 @@ class FetchReport:
         """Return what was done, as text."""
         done = self.fetched
         lines = [f"{'new':<12}{len(done.new):>5}   {done.bytes / 1e6:.1f} MB", f"{'there':<12}{len(done.kept):>5}"]
-        for name in ("failed", "later", "quarantined"):
+        for name in ("failed", "later", "unwritten", "quarantined"):
             reasons: Mapping[str, str] = getattr(done, name)
             lines += [f"{name:<12}{len(reasons):>5}"] if reasons else []
             lines += [f"  {scene}: {reason}" for scene, reason in reasons.items()]
         if done.evicted:
             lines.append(f"{'evicted':<12}{len(done.evicted):>5}   {listing(done.evicted)}")
+        if self.units_spent is not None:
+            planned = "" if self.units_estimated is None else f", {self.units_estimated:.2f} estimated"
+            lines.append(f"{'units':<12}{self.units_spent:>8.2f} spent{planned}")
+        lines += [done.shortage] if done.shortage else []
         return "\n".join([*lines, f"{self.status}: {self.folder}"])
 
 
@@ -106,7 +119,8 @@ def fetch(
         The provider says later before anything could be planned, or another fetch is at work.
     """
     first, last = _days(config, start, end)
-    plan_scenes, download = _provider(config)
+    meter = _Meter()
+    plan_scenes, download = _provider(config, meter)
     archive = SceneArchive(scenes_folder(config))
     with noted() as notes:
         parcels = config_parcels(config)
@@ -130,7 +144,9 @@ def fetch(
                 budget=_budget(config),
                 progress=lambda count, of: report_progress(tell, "downloads", count, of),
             )
-    return _report(plan, done, notes, planned_only=dry_run)
+    return _report(
+        plan, done, notes, planned_only=dry_run, spent=meter.total if plan.units_estimated else plan.units_estimated
+    )
 
 
 def keep_up(config: Config, issued: pd.Timestamp, *, tell: Tell | None = None) -> list[str]:
@@ -174,7 +190,7 @@ def import_scenes(config: Config, folder: str | Path, *, tell: Tell | None = Non
     NoDataError
         There is no scene in ``folder``.
     """
-    _provider(config)
+    _provider(config, _Meter())
     archive = SceneArchive(scenes_folder(config))
     with noted() as notes:
         _refuse_other_source(config.imagery.source, folder)
@@ -227,8 +243,21 @@ def _refuse_other_source(source: str, folder: str | Path) -> None:
         )
 
 
-def _provider(config: Config) -> tuple[Callable[..., list[Order]], Download]:
-    """Return how the config's source plans and downloads."""
+class _Meter:
+    """Adds up what the downloads, which run side by side, are told that they cost."""
+
+    def __init__(self) -> None:
+        self.total: float | None = None
+        self._lock = Lock()
+
+    def __call__(self, units: float) -> None:
+        """Count the processing units of one request."""
+        with self._lock:
+            self.total = (self.total or 0.0) + units
+
+
+def _provider(config: Config, meter: _Meter) -> tuple[Callable[..., list[Order]], Download]:
+    """Return how the config's source plans and downloads; ``meter`` is told what that costs, where it is counted."""
     part = config.imagery
     if part.source not in downloaded():
         raise ConfigError(
@@ -236,12 +265,14 @@ def _provider(config: Config) -> tuple[Callable[..., list[Order]], Download]:
         )
     module = importlib.import_module(PROVIDERS[part.source].fetcher)
     service: dict[str, Any]
+    counted: dict[str, Any] = {}
     if part.source == "stac":
         service = {"catalogue": module.find_catalogue(part.url or "", part.collection or "", part.allow_hosts)}
     else:
         given = {name: getattr(part, name) for name in ("base_url", "token_url", "collection")}
         service = {"hub": module.Hub(**{name: value for name, value in given.items() if value is not None})}
-    return partial(module.plan, **service), partial(module.download, **service)
+        counted = {"spent": meter}
+    return partial(module.plan, **service), partial(module.download, **service, **counted)
 
 
 def _days(config: Config, start: Any, end: Any) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -274,24 +305,29 @@ def _plan(config: Config, archive: SceneArchive, orders: Sequence[Order], again:
         scenes=tuple(sorted(rows, key=lambda row: (row["date"], row["tile"], row["scene_id"]))),
         fetched=Fetched(),
         warnings=(),
+        units_estimated=_estimated(orders, rows),
     )
 
 
-def _report(plan: FetchReport, done: Fetched, notes: Sequence[str], *, planned_only: bool) -> FetchReport:
+def _estimated(orders: Sequence[Order], rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the units of what is missing; None where no order costs any."""
+    if not any(order.units for order in orders):
+        return None
+    return float(sum(row["units"] for row in rows if row["state"] == "missing"))
+
+
+def _report(
+    plan: FetchReport, done: Fetched, notes: Sequence[str], *, planned_only: bool, spent: float | None = None
+) -> FetchReport:
     there = len(done.kept) + len(set(done.new) - done.quarantined.keys())
     if planned_only:
         status = "planned"
+    elif done.unwritten:
+        status = "unwritten"
     elif done.later:
         status = "later"
     elif not there:
         status = "nothing"
     else:
         status = "incomplete" if done.failed or done.quarantined else "complete"
-    return FetchReport(
-        status=status,
-        source=plan.source,
-        folder=plan.folder,
-        scenes=plan.scenes,
-        fetched=done,
-        warnings=tuple(notes),
-    )
+    return replace(plan, status=status, fetched=done, warnings=tuple(notes), units_spent=spent)

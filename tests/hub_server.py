@@ -84,6 +84,8 @@ class HubServer:
     """(where, body) of each request, in order."""
     url: str = ""
     port: int = 0
+    spent: float = 0.0
+    """Processing units of all images that were made, those that came damaged too."""
     heard: list[str] = field(default_factory=list)
     """User-Agent of each request."""
     change_pixels: Callable[[str, np.ndarray], np.ndarray] | None = None
@@ -161,6 +163,7 @@ class HubServer:
         }
         units = width * height * (len(setup["input"][0]["bands"]) - 1) / (512 * 512 * 3)
         headers = {"X-ProcessingUnits-Spent": str(units)}
+        self.spent += units
         names = [response["identifier"] for response in body["output"]["responses"]]
         if len(names) == 1:
             return 200, headers | {"Content-Type": "image/tiff"}, images[names[0]]

@@ -250,8 +250,13 @@ def test_a_full_disk_leaves_nothing_half_written_and_keeps_what_is_whole(tmp_pat
             (folder / "B04.part").write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OutputError, match="No space left"):
-        fill(tmp_path, 5, Fake(before=full), workers=1)
+    done = fill(tmp_path, 5, Fake(before=full), workers=1)
+    assert done.new == tuple(o.scene_id for o in orders(2))
+    assert list(done.unwritten) == [o.scene_id for o in orders(5)[2:]]
+    assert "No space left" in done.unwritten[order(2).scene_id]
+    assert "not begun" in done.unwritten[order(4).scene_id]
+    assert done.later == {}
+    assert "the disk is full: 3 scenes are missing, for which about 0.0 MB are needed, and " in done.shortage
     assert [s.scene_id for s in open_archive(tmp_path)] == [o.scene_id for o in orders(2)]
     assert not list(tmp_path.rglob("*.part"))
     fill(tmp_path, 5)
@@ -270,13 +275,20 @@ def test_a_full_disk_at_the_commit_leaves_nothing_half_written(tmp_path, monkeyp
         return rename(self, to)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(OutputError, match="No space left"):
-        fill(tmp_path, 1)
+    assert "No space left" in fill(tmp_path, 1).unwritten[order(0).scene_id]
     monkeypatch.undo()
     assert contents(tmp_path) == {}
     fake = Fake()
     assert fill(tmp_path, 1, fake).new
     assert fake.written == []  # all was there but for the name
+
+
+def test_a_store_that_cannot_be_written_for_another_reason_says_which(tmp_path):
+    def refused(asked, folder):
+        raise OutputError("it is somebody else's")
+
+    done = fill(tmp_path, 2, Fake(before=refused), workers=1)
+    assert done.shortage.startswith("the store cannot be written: it is somebody else's. 2 scenes are missing")
 
 
 def test_an_error_in_the_program_is_not_swallowed(tmp_path):

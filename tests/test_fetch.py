@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import scenes as made
+from hub_server import Fault, product, serving
 from provider import Fake, order
 
 from rs_forecast import fetch as work
@@ -18,6 +20,7 @@ from rs_forecast.cli import main
 from rs_forecast.config import Config, load_config
 from rs_forecast.errors import BusyError, ConfigError, SourceError, noted
 from rs_forecast.inputs import read_inputs
+from rs_forecast.sources import sentinelhub
 from rs_forecast.sources._archive_record import read_record, write_record
 from rs_forecast.sources.archive import SceneArchive
 
@@ -153,6 +156,55 @@ def test_sentinelhub_gets_the_addresses_of_the_config(office, monkeypatch):
     config.write_text(config.read_text().replace('"stac"', '"sentinelhub"') + 'base_url = "http://127.0.0.1:1"\n')
     call(office, "--start", START, "--dry-run")
     assert made_with == [{"base_url": "http://127.0.0.1:1"}]
+
+
+@pytest.fixture
+def hub_office(tmp_path, monkeypatch):
+    """A project whose provider is a double of Sentinel Hub, with two scenes."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(sentinelhub, "Hub", partial(sentinelhub.Hub, retry_seconds=0.01))
+    made.fields(4).to_file(tmp_path / "parcels.gpkg")
+    (tmp_path / "surveys.csv").write_text("parcel_id,date,pest,value,unit\n")
+    with serving() as hub:
+        hub.add("20240105", "20240110")
+        monkeypatch.setenv("SH_CLIENT_ID", hub.user)
+        monkeypatch.setenv("SH_CLIENT_SECRET", hub.secret)
+        address = f'base_url = "{hub.url}"\ntoken_url = "{hub.url}/auth/token"\nworkers = 2\n'
+        (tmp_path / "office.toml").write_text(CONFIG.replace('"stac"', '"sentinelhub"') + address)
+        yield SimpleNamespace(hub=hub, file=str(tmp_path / "office.toml"))
+
+
+def test_the_units_spent_are_those_the_provider_counted_damaged_answers_and_failed_scenes_too(hub_office, capsys):
+    hub = hub_office.hub
+    hub.faults.append(Fault(where="process", after=1, change=lambda body: body[: len(body) // 2]))
+    arguments = ("--start", START, "--end", "2024-01-31", "--json")
+    call(hub_office, *arguments)
+    said = json.loads(capsys.readouterr().out)
+    planned = sum(row["units"] for row in said["scenes"])
+    assert said["units_estimated"] == pytest.approx(planned)
+    assert said["units_spent"] == pytest.approx(hub.spent)
+    assert said["units_spent"] > planned
+    call(hub_office, *arguments)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["units_estimated"], said["units_spent"]) == (0.0, 0.0)
+    hub.add("20240115")
+    hub.gone.add(product("20240115"))
+    before = hub.spent
+    call(hub_office, *arguments, code=3)
+    said = json.loads(capsys.readouterr().out)
+    assert said["fetched"]["failed"]
+    assert said["units_spent"] == pytest.approx(hub.spent - before)
+    assert said["units_spent"] > 0
+
+
+def test_the_units_spent_stand_beside_those_estimated_and_nowhere_without_any(hub_office):
+    config = load_config(hub_office.file)
+    report = work.fetch(config, start=START, end="2024-01-31")
+    assert f"units       {report.units_spent:>8.2f} spent, {report.units_estimated:.2f} estimated" in report.result()
+    free = work.FetchReport(status="complete", source="stac", folder="", scenes=(), fetched=report.fetched, warnings=())
+    assert "units" not in free.result()
+    assert free.plan().endswith("0 scenes, 0 to download: about 0.0 MB")
 
 
 def test_a_store_of_another_machine_is_copied(office, capsys):

@@ -18,21 +18,22 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from rs_forecast.errors import BusyError, DataWarning, NoDataError, OutputError, RsForecastError, SourceError
+from rs_forecast.errors import BusyError, DataWarning, NoDataError, OutputError, SourceError
 from rs_forecast.kernels._jit import cores
 from rs_forecast.schema import day
 from rs_forecast.sources._archive_budget import clear, evict, note_use
 from rs_forecast.sources._archive_intake import take_in
 from rs_forecast.sources._archive_jobs import Job, Known, answer, job_for, known_from, latest, promote
+from rs_forecast.sources._archive_outcome import Fetched, NotBegunError, Outcome
 from rs_forecast.sources._archive_record import (
     EVICTED,
     OK,
@@ -51,29 +52,12 @@ from rs_forecast.sources.order import Download, Order
 from rs_forecast.sources.scene import Scene
 from rs_forecast.workspace import commit_folder, make_folder, no_room, unwritable
 
+__all__ = ["Fetched", "SceneArchive", "open_archive"]
+
 _ABANDONED_S = 14 * 86_400
 """Age [s] at which an unfinished download counts as given up."""
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fetched:
-    """What a call of :meth:`SceneArchive.obtain` did, by scene id."""
-
-    new: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    """There before; also those that were evicted earlier, and are not asked for again."""
-    failed: Mapping[str, str] = field(default_factory=dict)
-    """Scenes that cannot be had, and why."""
-    later: Mapping[str, str] = field(default_factory=dict)
-    """Scenes for which the provider says later, and how."""
-    quarantined: Mapping[str, str] = field(default_factory=dict)
-    """Those, new or there before, whose pixels contradict their metadata, and how."""
-    evicted: tuple[str, ...] = ()
-    """Scenes that gave way for the budget."""
-    bytes: int = 0
-    """Size of what is new."""
 
 
 class SceneArchive:
@@ -145,9 +129,10 @@ class SceneArchive:
         ------
         BusyError
             Another process still writes here after ``wait_s``. A provider that says later is no error: no new download
-            is begun then, those under way end, and ``later`` holds the rest.
+            is begun then, those under way end, and ``later`` holds the rest. So it is when the disk is full: then
+            ``unwritten`` holds the rest, and ``shortage`` says how much room it takes.
         OutputError
-            The store cannot be written, or the disk is full; what is complete is kept.
+            The store's folder cannot be made or locked.
         """
         today = pd.Timestamp.today().normalize() if seen is None else day(seen)
 
@@ -245,7 +230,9 @@ class SceneArchive:
             promote([found for _, found in matched if found is not None], records)
             jobs = [job_for(order, records, first_known(order)) for order, found in matched if found is None]
             outcome = self._download(jobs, download, workers, progress)
-            gone = [] if budget is None else self._make_room(budget)
+            gone = []
+            with contextlib.suppress(*([OutputError] if outcome.unwritten else [])):  # said already
+                gone = [] if budget is None else self._make_room(budget)
         settled = [found for _, found in matched if found is not None]
         return replace(
             outcome,
@@ -315,39 +302,26 @@ class SceneArchive:
         return bad
 
     def _download(self, jobs: Sequence[Job], download: Download, workers: int, progress: Progress | None) -> Fetched:
-        halt = threading.Event()
-        new: list[Record] = []
-        failed: dict[str, str] = {}
-        later: dict[str, str] = {}
-        full: list[RsForecastError] = []
+        halt, outcome = threading.Event(), Outcome()
         pool = ThreadPoolExecutor(max(1, workers))
         try:
             futures = {pool.submit(self._fetch, job, download, halt): job.order.scene_id for job in jobs}
             for done, future in enumerate(as_completed(futures), start=1):
-                _sort_out(futures[future], future, new, failed, later, full)
+                outcome.take(futures[future], future)
                 if progress is not None:
                     progress(done, len(jobs))
         finally:
             halt.set()  # after an error too: what runs may end, nothing else begins
             pool.shutdown(cancel_futures=True)
-        if full:
-            raise full[0]
-        new.sort(key=lambda record: (record.date, record.scene_id))
-        bad = {record.scene_id: record.reason for record in new if record.state == QUARANTINED}
-        for name, reason in bad.items():
+        done = outcome.fetched(self.folder, [job.order for job in jobs], workers)
+        for name, reason in done.quarantined.items():
             warnings.warn(DataWarning(f"scene {name}: put in quarantine. {reason}"), stacklevel=4)
-        return Fetched(
-            new=tuple(record.scene_id for record in new),
-            failed=dict(sorted(failed.items())),
-            later=dict(sorted(later.items())),
-            quarantined=bad,
-            bytes=sum(record.size for record in new),
-        )
+        return done
 
     def _fetch(self, job: Job, download: Download, halt: threading.Event) -> Record:
         """Download one scene beside its place, check it, and give it its name."""
         if halt.is_set():
-            raise BusyError("not begun, since the download of another scene was put off")
+            raise NotBegunError("not begun, since the download of another scene was put off")
         order, target = job.order, self.folder / folder_name(job.order)
         stage = make_folder(self.folder / f".{target.name}.new-part")
         names = {file_name(band) for band in order.bands}
@@ -420,22 +394,3 @@ def open_archive(
         days = "" if start is None and end is None else f" from {start or 'the first day'} to {end or 'the last'}"
         raise NoDataError(f"{path}: there is no usable scene{days}; call rs-forecast fetch first")
     return scenes
-
-
-def _sort_out(
-    name: str,
-    future: Future[Record],
-    new: list[Record],
-    failed: dict[str, str],
-    later: dict[str, str],
-    full: list[RsForecastError],
-) -> None:
-    """Put what came of one download where it belongs; an error of ours in the program passes."""
-    try:
-        new.append(future.result())
-    except BusyError as err:
-        later[name] = str(err)
-    except OutputError as err:
-        full.append(err)
-    except SourceError as err:
-        failed[name] = str(err)
