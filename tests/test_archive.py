@@ -256,7 +256,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_keeps_what_is_whole(tmp_pat
     assert "No space left" in done.unwritten[order(2).scene_id]
     assert "not begun" in done.unwritten[order(4).scene_id]
     assert done.later == {}
-    assert "the disk is full: 3 scenes are missing, for which about 0.0 MB are needed, and " in done.shortage
+    assert "full, or a quota used up: 3 scenes are missing, for which about 0.0 MB are needed, and " in done.shortage
     assert [s.scene_id for s in open_archive(tmp_path)] == [o.scene_id for o in orders(2)]
     assert not list(tmp_path.rglob("*.part"))
     fill(tmp_path, 5)
