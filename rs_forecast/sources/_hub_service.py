@@ -115,7 +115,7 @@ class _Client(SentinelHubDownloadClient):
         with new_session() as session:
             return session.request(
                 request.request_type.value,
-                url=request.url,
+                url=request.url or "",
                 json=request.post_values,
                 headers=self._prepare_headers(request),
                 timeout=self.config.download_timeout_seconds,

@@ -313,10 +313,10 @@ class SceneArchive:
         finally:
             halt.set()  # after an error too: what runs may end, nothing else begins
             pool.shutdown(cancel_futures=True)
-        done = outcome.fetched(self.folder, [job.order for job in jobs], workers)
-        for name, reason in done.quarantined.items():
+        fetched = outcome.fetched(self.folder, [job.order for job in jobs], workers)
+        for name, reason in fetched.quarantined.items():
             warnings.warn(DataWarning(f"scene {name}: put in quarantine. {reason}"), stacklevel=4)
-        return done
+        return fetched
 
     def _fetch(self, job: Job, download: Download, halt: threading.Event) -> Record:
         """Download one scene beside its place, check it, and give it its name."""
