@@ -17,7 +17,16 @@ from rs_forecast import schema
 from rs_forecast.catalog import BANDS, PROVIDERS
 from rs_forecast.catalog.bands import SCL
 from rs_forecast.config import Config
-from rs_forecast.errors import BusyError, ConfigError, DataWarning, NoDataError, SourceError, listing, noted
+from rs_forecast.errors import (
+    BusyError,
+    ConfigError,
+    DataWarning,
+    NoDataError,
+    OutputError,
+    SourceError,
+    listing,
+    noted,
+)
 from rs_forecast.inputs import Tell, config_parcels, report_progress, scenes_folder
 from rs_forecast.sources.archive import Fetched, SceneArchive
 from rs_forecast.sources.order import Download, Order
@@ -160,6 +169,8 @@ def keep_up(config: Config, issued: pd.Timestamp, *, tell: Tell | None = None) -
     ------
     ConfigError
         The source cannot be asked as the config has it, for want of credentials for instance.
+    OutputError
+        The disk is full: what the run would make has no room either.
     """
     start = issued - pd.Timedelta(days=config.run.fetch_days - 1)
     if config.imagery.source not in downloaded() or (schema.day(config.today) - issued).days >= config.run.fetch_days:
@@ -172,6 +183,8 @@ def keep_up(config: Config, issued: pd.Timestamp, *, tell: Tell | None = None) -
     except (SourceError, BusyError) as err:
         return [f"no new imagery: {err}"]
     done = report.fetched
+    if done.shortage:
+        raise OutputError(done.shortage)
     for note in report.warnings:
         _say(note)
     for scene, reason in {**done.failed, **done.later, **done.quarantined}.items():

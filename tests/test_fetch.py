@@ -18,7 +18,7 @@ from provider import Fake, order
 from rs_forecast import fetch as work
 from rs_forecast.cli import main
 from rs_forecast.config import Config, load_config
-from rs_forecast.errors import BusyError, ConfigError, SourceError, noted
+from rs_forecast.errors import BusyError, ConfigError, OutputError, SourceError, noted
 from rs_forecast.inputs import read_inputs
 from rs_forecast.sources import sentinelhub
 from rs_forecast.sources._archive_record import read_record, write_record
@@ -315,3 +315,12 @@ def test_days_without_a_scene_are_no_fault_and_old_weeks_fetch_nothing(office):
     config.write_text(config.read_text().replace('source = "stac"', 'source = "none"').replace("days = 0", "days = 9"))
     assert keep_up(office) == ([], [])
     assert len(office.asked) == asked
+
+
+def test_a_run_does_not_go_on_over_a_full_disk(office):
+    def full(asked, folder):
+        raise OutputError("no room")
+
+    office.fake.before = full
+    with pytest.raises(OutputError, match="3 scenes are missing"):
+        keep_up(office)
