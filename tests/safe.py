@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import shapely
 from affine import Affine
 from scenes import CRS, NORTH, SIZE, WEST, numbers
 
@@ -17,6 +18,7 @@ _METADATA = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <n1:Level-2A_User_Product xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/User_Product_Level-2A.xsd">
  <n1:General_Info>
   <Product_Info>
+   {granule}
    <PRODUCT_START_TIME>{start}</PRODUCT_START_TIME>
    <PROCESSING_LEVEL>Level-2A</PROCESSING_LEVEL>
    <PROCESSING_BASELINE>{baseline}</PROCESSING_BASELINE>
@@ -30,6 +32,7 @@ _METADATA = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
    <Spectral_Information_List>{bands}</Spectral_Information_List>
   </Product_Image_Characteristics>
  </n1:General_Info>
+ {footprint}
 </n1:Level-2A_User_Product>
 """
 
@@ -41,8 +44,18 @@ def metadata(
     made: str = "2024-01-15T06:00:00.000000Z",
     offset: int | None = -1000,
     quantification: str = "10000",
+    strip: str = "",
+    outline: shapely.Polygon | None = None,
 ) -> str:
-    """Return ``MTD_MSIL2A.xml``; ``offset`` None is a product from before baseline 04.00."""
+    """Return ``MTD_MSIL2A.xml``.
+
+    ``offset`` None is a product from before baseline 04.00; ``strip`` is when the sensing of its datastrip began, and
+    ``outline`` where it has pixels, in degrees.
+    """
+    number = baseline.replace(".", "")
+    identifier = f"S2A_OPER_MSI_L2A_DS_2APS_{made[:10].replace('-', '')}T060000_S{strip}_N{number[:2]}.{number[2:]}"
+    corners = "" if outline is None else " ".join(f"{y} {x}" for x, y in shapely.get_coordinates(outline))
+    footprint = f"<Global_Footprint><EXT_POS_LIST>{corners}</EXT_POS_LIST></Global_Footprint>"
     rows = "".join(f'<BOA_ADD_OFFSET band_id="{n}">{offset}</BOA_ADD_OFFSET>' for n in range(len(BANDS)))
     return _METADATA.format(
         start=f"{day[:4]}-{day[4:6]}-{day[6:]}T03:11:29.024Z",
@@ -50,14 +63,18 @@ def metadata(
         made=made,
         quantification=quantification,
         offsets="" if offset is None else f"<BOA_ADD_OFFSET_VALUES_LIST>{rows}</BOA_ADD_OFFSET_VALUES_LIST>",
+        granule=f'<Granule datastripIdentifier="{identifier}"/>' if strip else "",
+        footprint="" if outline is None else f"<n1:Geometric_Info>{footprint}</n1:Geometric_Info>",
         bands="".join(f'<Spectral_Information bandId="{n}" physicalBand="{b}"/>' for n, b in enumerate(BANDS)),
     )
 
 
-def product_name(day: str = "20240115", tile: str = "48PWS", baseline: str = "05.10") -> str:
+def product_name(
+    day: str = "20240115", tile: str = "48PWS", baseline: str = "05.10", discriminator: str = "060000"
+) -> str:
     """Return the name of a product, with ``.SAFE``."""
     number = baseline.replace(".", "")
-    return f"S2A_MSIL2A_{day}T031129_N{number}_R075_T{tile}_{day}T060000.SAFE"
+    return f"S2A_MSIL2A_{day}T031129_N{number}_R075_T{tile}_{day}T{discriminator}.SAFE"
 
 
 def write_product(
@@ -70,9 +87,10 @@ def write_product(
     bands: Mapping[str, np.ndarray] | None = None,
     text: str | None = None,
     corner: tuple[float, float] = (WEST, NORTH),
+    discriminator: str = "060000",
 ) -> Path:
     """Write a product and return its folder; images of 20 m come in 60 m too, as in a real one."""
-    root = folder / product_name(day, tile, baseline)
+    root = folder / product_name(day, tile, baseline, discriminator)
     root.mkdir(parents=True)
     offset = -1000 if baseline >= "04.00" else None
     (root / "MTD_MSIL2A.xml").write_text(text or metadata(day, baseline=baseline, offset=offset), encoding="utf-8")

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from safe import image, metadata, product_name, write_product, zipped
 from scenes import CODES, SIZE, fields, numbers, write_scene
 
@@ -15,6 +16,7 @@ from rs_forecast.catalog.bands import BAND_OF_CODE
 from rs_forecast.errors import DataWarning
 from rs_forecast.sources._blocks import read_reflectance
 from rs_forecast.sources.local import open_scenes
+from rs_forecast.store.store import SignalStore
 
 INDICES = ["ndvi", "ndre", "lswi"]
 
@@ -83,6 +85,126 @@ def test_of_one_overpass_the_newest_processing_counts(tmp_path):
     assert [scene.baseline for scene in scenes] == ["05.10"]
     assert "N0301" in said
     assert "passed over" in said
+
+
+NORTH_HALF, SOUTH_HALF = shapely.box(105, 10.2, 106, 10.4), shapely.box(105, 10, 106, 10.21)
+WHOLE = shapely.union(NORTH_HALF, SOUTH_HALF).envelope
+
+
+def half_of(made, upper):
+    """Return bands without data in the rows of the other half."""
+    out = {}
+    for code, values in made.items():
+        out[code] = values.copy()
+        middle = len(values) // 2
+        out[code][slice(middle, None) if upper else slice(0, middle)] = 0
+    return out
+
+
+def write_part(folder, made, discriminator, strip, outline, baseline="05.10"):
+    stamp = f"2024-01-15T{discriminator[:2]}:{discriminator[2:4]}:{discriminator[4:]}.000000Z"
+    offset = -1000 if baseline >= "04.00" else None
+    text = metadata(made=stamp, strip=strip, outline=outline, baseline=baseline, offset=offset)
+    return write_product(folder, bands=made, discriminator=discriminator, text=text, baseline=baseline)
+
+
+def test_two_parts_of_an_overpass_both_count_and_give_the_signals_of_the_whole(tmp_path):
+    made = numbers(7, gaps=False)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    write_part(whole, made, "060000", "20240115T030000", WHOLE)
+    # the part that was sensed first came last
+    write_part(cut, half_of(made, upper=True), "080000", "20240115T030000", NORTH_HALF)
+    write_part(cut, half_of(made, upper=False), "060000", "20240115T031142", SOUTH_HALF)
+    scenes, said = warned(cut)
+    assert said == ""
+    assert [s.scene_id for s in scenes] == ["S2A_L2A_20240115_R075_48PWS", "S2A_L2A_20240115_R075_48PWS_2"]
+    assert "T080000" in scenes[0].bands["red"].href
+    inside = fields(30)
+    top, bottom = scenes_bounds(scenes[0])
+    middle = (top + bottom) / 2
+    bounds = inside.bounds
+    inside = inside[(bounds.miny > middle + 45) | (bounds.maxy < middle - 45)].reset_index(drop=True)
+    assert (inside.bounds.miny > middle).any()
+    assert (inside.bounds.maxy < middle).any()
+    pd.testing.assert_frame_equal(signals(cut, inside), signals(whole, inside), check_exact=True)
+    store = SignalStore(tmp_path / "store")
+    kept = store.signals(scenes, inside, INDICES)
+    pd.testing.assert_frame_equal(
+        kept[["parcel_id", "ndvi_mean"]].astype({"parcel_id": "str"}),
+        signals(whole, inside)[["parcel_id", "ndvi_mean"]],
+        rtol=1e-6,
+    )
+
+
+def scenes_bounds(scene):
+    box = scene.bands["red"].geobox.boundingbox
+    return box.top, box.bottom
+
+
+A_DAY = "20240115T03"
+OVERPASSES = {  # (discriminator, strip, outline, baseline), ...: whose discriminators count, by sensing time
+    "processed again": ([("060000", "0000", WHOLE, "03.01"), ("070000", "0000", WHOLE, "05.10")], ["070000"]),
+    "received by two stations": ([("060000", "0000", WHOLE, "05.10"), ("070000", "0900", WHOLE, "05.10")], ["070000"]),
+    "parts": (
+        [("060000", "0000", NORTH_HALF, "05.10"), ("070000", "1100", SOUTH_HALF, "05.10")],
+        ["060000", "070000"],
+    ),
+    "parts, one of them again": (
+        [
+            ("060000", "0000", NORTH_HALF, "03.01"),
+            ("070000", "1100", SOUTH_HALF, "03.01"),
+            ("080000", "0000", NORTH_HALF, "05.10"),
+        ],
+        ["080000", "070000"],
+    ),
+    "parts, then the whole": (
+        [
+            ("060000", "0000", NORTH_HALF, "03.01"),
+            ("070000", "1100", SOUTH_HALF, "03.01"),
+            ("080000", "0000", WHOLE, "05.10"),
+        ],
+        ["080000"],
+    ),
+    "the whole, then parts": (
+        [
+            ("060000", "0000", WHOLE, "03.01"),
+            ("070000", "1100", SOUTH_HALF, "05.10"),
+            ("080000", "0000", NORTH_HALF, "05.10"),
+        ],
+        ["080000", "070000"],
+    ),
+    "no outlines, one strip": ([("060000", "0000", None, "03.01"), ("070000", "0000", None, "05.10")], ["070000"]),
+    "no outlines, two strips": (
+        [("060000", "1100", None, "05.10"), ("070000", "0000", None, "05.10")],
+        ["070000", "060000"],
+    ),
+    "nothing told": ([("060000", "", None, "05.10"), ("070000", "", None, "05.10")], ["070000"]),
+    "strips not told": (
+        [("060000", "", SOUTH_HALF, "05.10"), ("070000", "", NORTH_HALF, "05.10")],
+        ["070000", "060000"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OVERPASSES)
+def test_parts_count_beside_each_other_and_the_newest_processing_of_each(tmp_path, kind):
+    products, due = OVERPASSES[kind]
+    for discriminator, strip, outline, baseline in products:
+        write_part(tmp_path, numbers(1), discriminator, strip and f"{A_DAY}{strip}", outline, baseline)
+    scenes, said = warned(tmp_path)
+    found = [scene.bands["red"].href.split(".SAFE")[0][-6:] for scene in scenes]
+    assert found == due
+    plain = "S2A_L2A_20240115_R075_48PWS"
+    assert [scene.scene_id for scene in scenes] == [plain, f"{plain}_2"][: len(due)]
+    assert said.count("passed over") == len(products) - len(due)
+
+
+@pytest.mark.parametrize("corners", ["", "1 2 3", "1 2 3 4", "north", "nan nan nan nan nan nan", "1 1 1 1 1 1 1 1"])
+def test_an_outline_that_is_none_is_not_used(tmp_path, corners):
+    text = metadata(outline=WHOLE)
+    first, _, rest = text.partition("<EXT_POS_LIST>")
+    write_product(tmp_path, text=f"{first}<EXT_POS_LIST>{corners}{rest[rest.index('</EXT') :]}")
+    assert one(tmp_path).scene_id == "S2A_L2A_20240115_R075_48PWS"
 
 
 def without_offset(root):

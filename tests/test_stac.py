@@ -163,18 +163,46 @@ def test_a_scene_whose_box_holds_parcels_but_not_its_outline_is_not_ordered(serv
     assert len(plan(NEAR, "2024-01-01", "2024-02-01", BANDS, api)) == 2
 
 
-def test_two_halves_of_one_overpass_are_told(server, api):
-    for half, made in ((slice(0, 2), "20240115T060000"), (slice(2, 4), "20240115T070000")):
-        item = double.item(server, codes=CODES, made=made)
-        corners = shapely.get_coordinates(shapely.geometry.shape(item["geometry"]))
-        middles = np.array([(corners[0] + corners[3]) / 2, (corners[1] + corners[2]) / 2])
-        ring = [*corners[half], *(middles[::-1] if half.start == 0 else middles)]
-        item["geometry"] = {"type": "Polygon", "coordinates": [[[float(v) for v in p] for p in [*ring, ring[0]]]]}
-        server.items.append(item)
+def half(item, *, north):
+    """Leave an item the northern or southern half of its outline."""
+    west, south, east, top = shapely.geometry.shape(item["geometry"]).bounds
+    middle = (south + top) / 2
+    box = shapely.box(west, middle, east, top) if north else shapely.box(west, south, east, middle)
+    item["geometry"] = shapely.geometry.mapping(box)
+    return item
+
+
+def test_two_parts_of_one_overpass_are_two_scenes(server, api):
+    for north, made in ((False, "20240115T060000"), (True, "20240115T070000"), (False, "20240115T080000")):
+        server.items.append(half(double.item(server, codes=CODES, made=made), north=north))
     orders, text = warned(api)
-    assert len(orders) == 1
-    assert "S2A_L2A_20240115_R075_48PWS" in text
-    assert "two parts" in text
+    assert text == ""
+    assert [o.scene_id for o in orders] == ["S2A_L2A_20240115_R075_48PWS", "S2A_L2A_20240115_R075_48PWS_2"]
+    assert [o.detail["images"]["red"]["href"].split("_")[-1][:15] for o in orders] == [
+        "20240115T070000",
+        "20240115T080000",
+    ]
+
+
+@pytest.mark.parametrize("sequence", [(0, 0), (0, 1)])
+def test_where_an_item_has_no_outline_its_strip_or_number_tells_parts(server, api, sequence):
+    for number, made in zip(sequence, ("20240115T060000", "20240115T070000"), strict=True):
+        item = double.item(server, codes=CODES, made=made)
+        item["id"], item["geometry"] = f"S2A_48PWS_20240115_{number}_L2A", None
+        server.items.append(item)
+    assert len(plan(NEAR, "2024-01-01", "2024-02-01", BANDS, api)) == len(set(sequence))
+    for item in server.items:
+        item["properties"]["s2:datastrip_id"] = "S2A_OPER_MSI_L2A_DS_2APS_20240115T070000_S20240115T031129_N05.10"
+    assert len(plan(NEAR, "2024-01-01", "2024-02-01", BANDS, api)) == 1
+
+
+def test_a_part_without_parcels_is_not_ordered_and_the_other_keeps_its_name(server, api):
+    for north, made in ((True, "20240115T060000"), (False, "20240115T070000")):
+        item = half(double.item(server, codes=CODES, made=made), north=north)
+        server.items.append(item)
+    south_only = squares((100, 13_000))
+    (order,) = plan(south_only, "2024-01-01", "2024-02-01", BANDS, api)
+    assert order.scene_id == "S2A_L2A_20240115_R075_48PWS_2"
 
 
 def test_bands_are_found_by_key_name_and_common_name(server, api):

@@ -10,16 +10,20 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pandas as pd
+import shapely
 
 from rs_forecast.catalog.bands import BAND_OF_CODE, SCL
 from rs_forecast.errors import DataWarning, SchemaError, SourceError, listing
 from rs_forecast.schema import day
 from rs_forecast.sources._headers import read_header
+from rs_forecast.sources._overpass import Product as Found
+from rs_forecast.sources._overpass import part_id, parts_of, strip_of
 from rs_forecast.sources._paths import check_archive
 from rs_forecast.sources._scales import Scale
 from rs_forecast.sources.scene import BandFile, Scene, check_bands
@@ -81,6 +85,8 @@ class _About:
     baseline: str
     made: str
     date: pd.Timestamp
+    strip: str
+    outline: shapely.Polygon | None
     scales: Mapping[str, Scale]
     """By band code; of bands without an entry the scale is not told."""
 
@@ -107,11 +113,11 @@ def find_products(folders: Iterable[Path], zips: Iterable[Path]) -> Iterator[Pro
 
 
 def read_products(products: Iterable[Product], latency: pd.Timedelta) -> Iterator[Scene]:
-    """Yield a scene for each overpass; of one processed more than once the newest processing.
+    """Yield a scene for each overpass, or each part of one; of what was processed more than once, the newest.
 
     A product that cannot be used is named in a :class:`DataWarning` and left out.
     """
-    found: dict[str, tuple[tuple[str, str], Product, Scene]] = {}
+    found: dict[str, list[Found[tuple[Product, Scene]]]] = {}
     for product in products:
         try:
             about = _about(product)
@@ -120,14 +126,16 @@ def read_products(products: Iterable[Product], latency: pd.Timedelta) -> Iterato
             warnings.warn(DataWarning(f"scene {product.name}: left out. {err}"), stacklevel=4)
             continue
         age = (about.baseline, about.made)
-        before = found.get(scene.scene_id)
-        if before is not None:
-            older = before[1] if age >= before[0] else product
-            message = f"scene {older.name}: passed over, its overpass is there twice, as new or newer: {scene.scene_id}"
+        item = Found(age=age, strip=about.strip, outline=about.outline, what=(product, scene))
+        found.setdefault(scene.scene_id, []).append(item)
+    for scene_id, items in found.items():
+        parts, passed = parts_of(items)
+        for older in passed:
+            name = older.what[0].name
+            message = f"scene {name}: passed over, its overpass is there twice, as new or newer: {scene_id}"
             warnings.warn(DataWarning(message), stacklevel=4)
-        if before is None or age >= before[0]:
-            found[scene.scene_id] = (age, product, scene)
-    yield from (scene for _, _, scene in found.values())
+        for number, part in enumerate(parts):
+            yield replace(part.what[1], scene_id=part_id(scene_id, number))
 
 
 def _scene(product: Product, about: _About, latency: pd.Timedelta) -> Scene:
@@ -194,8 +202,14 @@ def _about(product: Product) -> _About:
         date = day(texts["PRODUCT_START_TIME"][:10])
     except SchemaError as err:
         raise SourceError(f"{product.name}: {METADATA} tells no day of the overpass ({err})") from err
+    granule = next(iter(root.iter("Granule")), None)
     return _About(
-        baseline=texts["PROCESSING_BASELINE"], made=texts["GENERATION_TIME"], date=date, scales=_scales(product, root)
+        baseline=texts["PROCESSING_BASELINE"],
+        made=texts["GENERATION_TIME"],
+        date=date,
+        strip="" if granule is None else strip_of(granule.get("datastripIdentifier")),
+        outline=_outline(root),
+        scales=_scales(product, root),
     )
 
 
@@ -224,6 +238,17 @@ def _scales(product: Product, root: ET.Element) -> dict[str, Scale]:
 def _code(physical: str) -> str:
     """Return ``B04`` for ESA's ``B4``."""
     return f"B0{physical[1:]}" if re.fullmatch(r"B\d", physical) else physical
+
+
+def _outline(root: ET.Element) -> shapely.Polygon | None:
+    """Return where the product has pixels, in degrees; None where the metadata do not tell, or no outline."""
+    text = next((item.text or "" for item in root.iter("EXT_POS_LIST")), "")
+    try:
+        corners = np.array(text.split(), float).reshape(-1, 2)[:, ::-1]  # written as latitude, longitude
+        outline = shapely.make_valid(shapely.Polygon(corners))
+    except (ValueError, shapely.errors.ShapelyError):
+        return None
+    return outline if outline.area > 0 else None
 
 
 def _text(root: ET.Element, name: str) -> str:

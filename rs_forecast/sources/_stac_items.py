@@ -18,11 +18,13 @@ import pandas as pd
 from rs_forecast.catalog.bands import BAND_OF_CODE, BANDS, SCL
 from rs_forecast.errors import SchemaError, SourceError, listing
 from rs_forecast.schema import day
+from rs_forecast.sources._overpass import strip_of
 from rs_forecast.sources._scales import Scale, asset_scale
 from rs_forecast.sources._stac_cells import Frame
 
 _ID = re.compile(r"(S2[A-D])_MSIL2A_(\d{8})T\d{6}(?:_N\d{4})?_R(\d{3})_T(\d{2}[C-X][A-Z]{2})_(\d{8}T\d{6})")
 _TILE = re.compile(r"\d{2}[C-X][A-Z]{2}")
+_SEQUENCE = re.compile(r"S2[A-D]_\w{5}_\d{8}_(\d+)_L2A")
 _SIZE = re.compile(r"[_-](\d{2})m$")
 _NAMES = {
     **{code.lower(): name for code, name in BAND_OF_CODE.items()},
@@ -61,6 +63,8 @@ class Found:
     tile: str
     date: pd.Timestamp
     baseline: str
+    strip: str
+    """What tells it from other parts of its overpass, see :class:`rs_forecast.sources._overpass.Product`."""
     made: str
     """When it was processed; of two processings the one with the greater (baseline, made) counts."""
     version: str
@@ -121,6 +125,7 @@ def _read(item: Mapping[str, Any], bands: Sequence[str], *, offset_from_baseline
         tile=tile,
         date=date,
         baseline=baseline,
+        strip=_strip(item["id"], facts),
         made=_stamp(made or facts.get("updated") or ""),
         version=_version(facts, baseline, made, [assets[band] for band in bands]),
         images={band: _image(assets[band], scales.get(band, (1.0, 0.0)), band) for band in bands},
@@ -231,6 +236,13 @@ def _identity(
     if tile and craft and orbit is not None:
         return tile, f"S2{craft[1].upper()}_L2A_{date:%Y%m%d}_R{int(orbit):03d}_{tile}"
     return tile or "local", re.sub(r"[^A-Za-z0-9_.-]", "_", str(item_id))
+
+
+def _strip(item_id: object, facts: Mapping[str, Any]) -> str:
+    """Return when the sensing of the item's piece began; else Earth Search's number of the item on its day."""
+    told = strip_of(facts.get("s2:datastrip_id") or facts.get("eopf:datastrip_id"))
+    numbered = _SEQUENCE.fullmatch(str(item_id))
+    return told or (numbered[1] if numbered else "")
 
 
 def _version(facts: Mapping[str, Any], baseline: str, made: str, assets: Sequence[Mapping[str, Any]]) -> str:

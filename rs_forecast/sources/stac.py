@@ -22,6 +22,7 @@ import shapely
 from rs_forecast.catalog.bands import BANDS
 from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SourceError, listing, suggest
 from rs_forecast.schema import day
+from rs_forecast.sources._overpass import Product, part_id, parts_of
 from rs_forecast.sources._stac_cells import SIDE, Cells, Frame, find_cells, read_cells, search_area
 from rs_forecast.sources._stac_http import Patience, Remote, Signer, check_address, new_session, shown
 from rs_forecast.sources._stac_items import DRIVERS, Found, Image, read_item
@@ -104,8 +105,8 @@ def plan(
 ) -> list[Order]:
     """Return what the catalogue has over ``parcels`` from ``start`` to ``end``, both included, by date and tile.
 
-    Of several processings of one overpass over a tile the newest counts. An item that cannot be used is left out and
-    named in a :class:`~rs_forecast.errors.DataWarning`.
+    Of several processings of one overpass over a tile the newest counts; parts of one are a scene each. An item that
+    cannot be used is left out and named in a :class:`~rs_forecast.errors.DataWarning`.
 
     Parameters
     ----------
@@ -133,23 +134,34 @@ def plan(
         catalogue.url, catalogue.collection, search_area(parcels.geometry), (day(start), day(end)),
         allow_hosts=catalogue.allow_hosts, patience=catalogue.patience,
     )  # fmt: skip
-    newest: dict[str, tuple[tuple[str, str, str], Order, Mapping[str, Any]]] = {}
+    overpasses: dict[str, list[Product[tuple[Found, Cells | None]]]] = {}
     for item in items:
         try:
             found = read_item(item, bands, offset_from_baseline=catalogue.offset_from_baseline)
-            cells = ground.cells(item, found)
+            what = (found, ground.cells(item, found))
+        except SourceError as err:
+            _tell_left_out(item.get("id"), err)
+            continue
+        age = (found.baseline, found.made, found.item_id)
+        product = Product(age=age, strip=found.strip, outline=geometry_of(item), what=what)
+        overpasses.setdefault(found.scene_id, []).append(product)
+    orders = []
+    for scene_id, products in overpasses.items():
+        for number, part in enumerate(parts_of(products)[0]):
+            found, cells = part.what
             if cells is None:
                 continue
-            order = _order(found, cells, bands, catalogue)
-        except SourceError as err:
-            warnings.warn(DataWarning(f"scene {item.get('id')}: left out. It {err}"), stacklevel=2)
-            continue
-        age, before = (found.baseline, found.made, found.item_id), newest.get(order.scene_id)
-        if before is not None:
-            _tell_halves(order, item, before[2])
-        if before is None or age > before[0]:
-            newest[order.scene_id] = age, order, item
-    return sorted((order for _, order, _ in newest.values()), key=lambda o: (o.date, o.tile, o.scene_id))
+            try:
+                order = _order(found, cells, bands, catalogue)
+            except SourceError as err:
+                _tell_left_out(found.item_id, err)
+                continue
+            orders.append(replace(order, scene_id=part_id(scene_id, number)))
+    return sorted(orders, key=lambda o: (o.date, o.tile, o.scene_id))
+
+
+def _tell_left_out(name: object, err: SourceError) -> None:
+    warnings.warn(DataWarning(f"scene {name}: left out. It {err}"), stacklevel=3)
 
 
 def download(order: Order, folder: Path, catalogue: Catalogue = EARTH_SEARCH) -> None:
@@ -236,17 +248,6 @@ def _order(found: Found, cells: Cells, bands: Sequence[str], catalogue: Catalogu
             "footprint": _footprint(cells.plain()),
         },
     )
-
-
-def _tell_halves(order: Order, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
-    """Name a scene whose two items lie beside each other: no two processings, but a change of ground station."""
-    outlines = [geometry_of(item) for item in (one, other)]
-    if None in outlines:
-        return
-    least = min(outline.area for outline in outlines if outline is not None)
-    if shapely.intersection(*outlines).area < 0.5 * least:
-        text = f"scene {order.scene_id}: comes in two parts, {one['id']} and {other['id']}; only the newer is used"
-        warnings.warn(DataWarning(text), stacklevel=3)
 
 
 def _share(cells: Cells) -> float:
