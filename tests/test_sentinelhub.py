@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rs_forecast.errors import BusyError, ConfigError, DataWarning, NoDataError, OutputError, SourceError
-from rs_forecast.sources import _hub_images, _hub_service
+from rs_forecast.sources import _band_file, _hub_images, _hub_service
 from rs_forecast.sources._hub_windows import CELL, MOST, footprints, rectangles, tile_name
 from rs_forecast.sources._retry_after import retry_after
 from rs_forecast.sources.local import open_scenes
@@ -562,14 +562,13 @@ def test_settings_out_of_bounds_are_refused(settings, says):
 
 def test_a_file_that_was_not_written_whole_is_no_band(server, folder, monkeypatch):
     order = planned(server)
-    write = _hub_images.BandFiles.write
+    write = _band_file.BandWriter.write
 
-    def forgetful(self, bounds, images):
-        write(self, bounds, images)
-        for file in self._files.values():
-            file.write(np.full((96, 96), 7, file.dtypes[0]), 1, window=self._written["B08"][0][0])
+    def forgetful(self, values, window):
+        write(self, values, window)
+        self._file.write(np.full((96, 96), 7, self._file.dtypes[0]), 1, window=window)
 
-    monkeypatch.setattr(_hub_images.BandFiles, "write", forgetful)
+    monkeypatch.setattr(_band_file.BandWriter, "write", forgetful)
     with pytest.raises(OutputError, match="not written whole"):
         download(order, folder, hub=server.hub())
     assert names(folder) == []

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
-import tempfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -21,9 +17,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from rs_forecast.errors import OutputError, SourceError
+from rs_forecast.errors import SourceError
+from rs_forecast.sources._band_file import BandWriter, Form, new_band_file
 from rs_forecast.sources._hub_windows import CELL, Bounds
-from rs_forecast.workspace import unwritable
 
 SCALE, OFFSET = 1e-4, 0.0
 """What harmonised digital numbers mean, as the provider documents them."""
@@ -96,9 +92,8 @@ def _image(data: bytes, kind: str, count: int, dtype: str, grid: tuple[Bounds, i
 class BandFiles:
     """The files of some bands of one pixel size, while windows are put into them."""
 
-    def __init__(self, files: Mapping[str, Any], bounds: Bounds, size: int) -> None:
+    def __init__(self, files: Mapping[str, BandWriter], bounds: Bounds, size: int) -> None:
         self._files, self._bounds, self._size = files, bounds, size
-        self._written: dict[str, list[tuple[Window, int]]] = {code: [] for code in files}
 
     def write(self, bounds: Bounds, images: Mapping[str, NDArray[Any]]) -> None:
         """Put a window's image (row, column) of each band in its place."""
@@ -106,15 +101,7 @@ class BandFiles:
         west, _, _, north = self._bounds
         for code, image in images.items():
             place = Window((left - west) // self._size, (north - top) // self._size, image.shape[1], image.shape[0])
-            self._files[code].write(image, 1, window=place)
-            self._written[code].append((place, zlib.crc32(np.ascontiguousarray(image))))
-
-    def check(self, code: str, path: Path) -> None:
-        """Raise OutputError unless ``path`` holds what was written: a full disk shows late, or never."""
-        with rasterio.open(path, driver="GTiff") as file:
-            for place, due in self._written[code]:
-                if zlib.crc32(np.ascontiguousarray(file.read(1, window=place))) != due:
-                    raise OutputError(f"{path.parent}: {code} was not written whole; check that the disk has room")
+            self._files[code].write(image, place)
 
 
 @contextmanager
@@ -123,73 +110,30 @@ def new_band_files(
 ) -> Iterator[BandFiles]:
     """Open a file for each band under a temporary name; each takes its own when the block ends well.
 
-    Outside of the windows that are written all is nodata and takes no room. What a killed call left under
-    temporary names is removed: the folder is the caller's alone.
-
     Raises
     ------
     OutputError
         The folder cannot be written, or is full.
     """
-    temporary: dict[str, Path] = {}
-    try:
-        with ExitStack() as stack:
-            opened = {}
-            for code in codes:
-                temporary[code] = _temporary(folder, code)
-                opened[code] = stack.enter_context(_created(temporary[code], code, bounds, epsg, size))
-                opened[code].update_tags(**tags)
-            files = BandFiles(opened, bounds, size)
-            yield files
-        for code, path in temporary.items():
-            files.check(code, path)
-            _finish(path, folder / f"{code}.tif")
-    except RasterioError as err:
-        raise OutputError(f"{folder}: bands cannot be written ({err}); check that the disk has room") from err
-    except OSError as err:
-        raise unwritable(folder, err) from err
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        files = {
+            code: stack.enter_context(new_band_file(folder / f"{code}.tif", _form(code, bounds, epsg, size, tags)))
+            for code in codes
+        }
+        yield BandFiles(files, bounds, size)
 
 
-def _temporary(folder: Path, code: str) -> Path:
-    prefix = f".{code}.tif.new-"
-    for left in folder.glob(f"{prefix}*"):
-        left.unlink(missing_ok=True)
-    handle, name = tempfile.mkstemp(prefix=prefix, dir=folder)
-    os.close(handle)
-    return Path(name)
-
-
-def _created(path: Path, code: str, bounds: Bounds, epsg: int, size: int) -> Any:
+def _form(code: str, bounds: Bounds, epsg: int, size: int, tags: Mapping[str, str]) -> Form:
     left, bottom, right, top = bounds
-    block = CELL // size
-    file = rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=(right - left) // size,
-        height=(top - bottom) // size,
-        count=1,
-        dtype="uint8" if code == "SCL" else "uint16",
+    scale, offset = (1.0, 0.0) if code == "SCL" else (SCALE, OFFSET)
+    return Form(
         crs=CRS.from_epsg(epsg),
         transform=Affine(size, 0, left, 0, -size, top),
-        nodata=0,
-        tiled=True,
-        blockxsize=block,
-        blockysize=block,
-        compress="deflate",
-        predictor=2,
-        sparse_ok=True,
+        shape=((top - bottom) // size, (right - left) // size),
+        dtype="uint8" if code == "SCL" else "uint16",
+        side=CELL // size,
+        scale=scale,
+        offset=offset,
+        tags=tags,
+        description=code,
     )
-    file.scales, file.offsets = ((1.0,), (0.0,)) if code == "SCL" else ((SCALE,), (OFFSET,))
-    file.set_band_description(1, code)
-    return file
-
-
-def _finish(path: Path, target: Path) -> None:
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
-    path.chmod(0o644)
-    path.replace(target)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from rs_forecast.errors import OutputError, SourceError
+from rs_forecast.errors import SourceError
+from rs_forecast.sources._band_file import Form, new_band_file, unwritable
 from rs_forecast.sources._stac_cells import Cells
 from rs_forecast.sources._stac_http import Remote
 from rs_forecast.sources.scene import check_grid
@@ -82,7 +82,7 @@ def copy_remote(remote: Remote, driver: str, target: Path, cells: Cells, meaning
     OutputError
         The copy cannot be written.
     """
-    with _scratch(target, ".part") as part:
+    with _scratch(target) as part:
         with part.open("r+b") as file:
             ranges = _tiff_ranges(remote, file, cells) if driver == "GTiff" else None
             for start, stop in [(0, 2**40)] if ranges is None else ranges:
@@ -96,10 +96,12 @@ def copy_local(source: Path, driver: str, target: Path, cells: Cells, meaning: M
     try:
         with rasterio.open(source, driver=driver) as src:
             windows = _plan(src, cells, name).windows
-            with _scratch(target, ".new") as made:
-                sums = _write(src, windows, made, meaning, name)
-                _check(made, windows, sums, target)
-                made.replace(target)
+            with new_band_file(target, _form(src, meaning)) as file:
+                for window in windows:
+                    values = src.read(1, window=window)
+                    if values.shape != (window.height, window.width):
+                        raise SourceError(f"{name}: gives {values.shape} of {window}")
+                    file.write(values, window)
     except _DAMAGED as err:
         # the names in GDAL's messages are those of our own scratch files
         raise SourceError(
@@ -194,33 +196,19 @@ def _merged(ranges: Sequence[Range]) -> list[Range]:
     return out
 
 
-def _write(src: Any, windows: Sequence[Window], made: Path, meaning: Meaning, name: str) -> list[int]:
-    """Write the windows, nothing between them, and return their checksums."""
-    side = _side(src)
-    profile = {
-        "driver": "GTiff", "dtype": src.dtypes[0], "count": 1, "height": src.height, "width": src.width,
-        "crs": src.crs, "transform": src.transform, "nodata": 0 if src.nodata is None else src.nodata,
-        "tiled": True, "blockxsize": side, "blockysize": side,
-        "compress": "DEFLATE", "predictor": 1 if src.dtypes[0] == "uint8" else 2, "sparse_ok": True,
-    }  # fmt: skip
-    sums = []
-    try:
-        target = rasterio.open(made, "w", **profile)
-    except rasterio.errors.RasterioError as err:
-        raise _unwritable(made, err) from err
-    with target:
-        target.scales, target.offsets = (meaning.scale,), (meaning.offset,)
-        target.update_tags(**meaning.tags)
-        for window in windows:
-            values = src.read(1, window=window)
-            if values.shape != (window.height, window.width):
-                raise SourceError(f"{name}: gives {values.shape} of {window}")
-            try:
-                target.write(values, 1, window=window)
-            except rasterio.errors.RasterioError as err:
-                raise _unwritable(made, err) from err
-            sums.append(zlib.crc32(values.tobytes()))
-    return sums
+def _form(src: Any, meaning: Meaning) -> Form:
+    return Form(
+        crs=src.crs,
+        transform=src.transform,
+        shape=(src.height, src.width),
+        dtype=src.dtypes[0],
+        side=_side(src),
+        nodata=0 if src.nodata is None else src.nodata,
+        predictor=1 if src.dtypes[0] == "uint8" else 2,
+        scale=meaning.scale,
+        offset=meaning.offset,
+        tags=meaning.tags,
+    )
 
 
 def _side(src: Any) -> int:
@@ -229,42 +217,23 @@ def _side(src: Any) -> int:
     return int(high) if high == wide and high % 16 == 0 and high <= 2 * _BLOCK else _BLOCK
 
 
-def _check(made: Path, windows: Sequence[Window], sums: Sequence[int], target: Path) -> None:
-    """Read back what was written: a full disk shows only when GDAL closes the file, and then in silence."""
-    try:
-        with made.open("r+b") as file:
-            os.fsync(file.fileno())
-        with rasterio.open(made, driver="GTiff") as src:
-            same = all(zlib.crc32(src.read(1, window=w).tobytes()) == s for w, s in zip(windows, sums, strict=True))
-    except (rasterio.errors.RasterioError, OSError) as err:
-        raise _unwritable(target, err) from err
-    if not same:
-        raise _unwritable(target, "what was written reads otherwise")
-
-
 @contextlib.contextmanager
-def _scratch(target: Path, ending: str) -> Iterator[Path]:
-    """Yield a new file beside ``target`` that is gone afterwards, unless it was renamed."""
+def _scratch(target: Path) -> Iterator[Path]:
+    """Yield a new file beside ``target`` that is gone afterwards."""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}", suffix=ending, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}", suffix=".part", dir=target.parent)
         os.close(handle)
     except OSError as err:
-        raise _unwritable(target, err) from err
+        raise unwritable(target, err) from err
     path = Path(name)
     try:
-        path.chmod(0o644)
         yield path
     except rasterio.errors.RasterioError:
         raise  # an OSError too, but of reading
     except OSError as err:
-        raise _unwritable(target, err) from err
+        raise unwritable(target, err) from err
     finally:
         path.unlink(missing_ok=True)
-
-
-def _unwritable(target: Path, why: object) -> OutputError:
-    said = _said(why) if isinstance(why, Exception) else why
-    return OutputError(f"{target}: cannot be written ({said}); make room, or choose another folder")
 
 
 def _said(err: Exception) -> str:
