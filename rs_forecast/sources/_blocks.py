@@ -26,6 +26,7 @@ from rs_forecast.kernels._jit import cores, share_out
 from rs_forecast.kernels.gather import Pieces, take, take_scaled, undo_differences, wanted
 from rs_forecast.kernels.mask import CLEAR, ENDS, GROWS, classify, grow
 from rs_forecast.kernels.zonal import Raw, reflectance
+from rs_forecast.sources import _zarr
 from rs_forecast.sources._pixels import Pixels, pixels_at
 from rs_forecast.sources._tiff import Layout, read_blocks, read_layout
 from rs_forecast.sources.scene import BandFile, Scene
@@ -172,9 +173,13 @@ def _gather(
 
 def _decoded(band: BandFile, layout: Layout, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[Any], bool]]:
     """Yield some blocks of a band, as :func:`read_blocks`; what cannot be decoded is a SourceError with its name."""
-    read = _netcdf_blocks(band, layout, numbers) if band.driver == "NetCDF" else read_blocks(layout, numbers)
     try:
-        yield from read
+        if band.driver == "NetCDF":
+            yield from _netcdf_blocks(band, layout, numbers)
+        elif band.driver == "Zarr":
+            yield from _zarr.blocks(band, layout, numbers)
+        else:
+            yield from read_blocks(layout, numbers)
     except (rasterio.errors.RasterioError, deflate.DeflateError, OSError, RuntimeError, LookupError, ValueError) as err:
         raise _undecodable(band, err) from err
 
@@ -236,9 +241,11 @@ def _layout(band: BandFile) -> Layout:
         rows, cols = band.geobox.shape
         return netcdf_layout(band.href, rows, cols)
     try:
+        if band.driver == "Zarr":
+            return _zarr.layout_of(band)
         state = band.file.stat()
         layout = _kept_layout(band.href, band.driver, state.st_mtime_ns, state.st_size)
-    except (rasterio.errors.RasterioError, OSError) as err:
+    except (rasterio.errors.RasterioError, OSError, StopIteration, LookupError, TypeError, ValueError) as err:
         raise _undecodable(band, err) from err
     if layout.shape != tuple(band.geobox.shape):
         raise _undecodable(band, ValueError(f"it has {layout.shape} rows and columns now, not {band.geobox.shape}"))

@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rs_forecast.errors import RsForecastError, SourceError
+from rs_forecast.sources import _zarr
 from rs_forecast.sources._blocks import _netcdf_lock, _open_netcdf
 from rs_forecast.sources.scene import BandFile
 from rs_forecast.workspace import read_json, sha256_file, write_json
@@ -36,6 +39,7 @@ class Contents:
         except RsForecastError:
             self._known = {}  # a memory lost costs time, nothing else
         self._young: dict[str, Any] = {}
+        self._stores: dict[str, list[int]] = {}
         self._learned = False
 
     def learn(self, bands: Iterable[BandFile], threads: int) -> None:
@@ -55,12 +59,15 @@ class Contents:
         if band.sha256:  # its store has looked, or the file is evicted and only its hash is left
             return band.sha256
         try:
-            stamp = _stamp(band.file)
+            stamp = self._stamp(band)
             known = self._remembered(band, stamp)
             found = known[band.variable] if band.variable in known else self._hash(band, stamp)
-            return str(found if isinstance(found, str) else found[band.step])
-        except (OSError, RuntimeError, LookupError, zipfile.BadZipFile) as err:
+            code = found if isinstance(found, str) else found[band.step]
+        except (OSError, RuntimeError, LookupError, TypeError, ValueError, StopIteration, zipfile.BadZipFile) as err:
             raise SourceError(f"{band.href}: cannot be read ({err}); fetch it again") from err
+        if not code:
+            raise SourceError(f"{band.href}: step {band.step} of {band.variable} is damaged; fetch it again")
+        return str(code)
 
     def save(self) -> None:
         """Write the memory down."""
@@ -74,13 +81,19 @@ class Contents:
         except SourceError:
             return  # who asks for it is told
 
+    def _stamp(self, band: BandFile) -> list[int]:
+        """Return a file's stamp; that of a store, which has many files and as many bands and steps, is taken once."""
+        if band.driver != "Zarr":
+            return _stamp(band)
+        return self._stores.get(band.href) or self._stores.setdefault(band.href, _stamp(band))
+
     def _remembered(self, band: BandFile, stamp: list[int]) -> dict[str, Any]:
         return _hashes(self._young.get(band.href), stamp) or _hashes(self._known.get(band.href), stamp)
 
     def _hash(self, band: BandFile, stamp: list[int]) -> str | list[str]:
-        found = _step_hashes(band) if band.driver == "NetCDF" else _file_hash(band)
+        found = _HASHES.get(band.driver, _file_hash)(band)
         entry = {"stamp": stamp, "sha256": {**self._remembered(band, stamp), band.variable: found}}
-        if time.time_ns() - stamp[1] > _SETTLED_NS and _stamp(band.file) == stamp:
+        if all(found) and time.time_ns() - stamp[1] > _SETTLED_NS and _stamp(band) == stamp:
             self._known[band.href] = entry
             self._learned = True
         else:
@@ -88,8 +101,10 @@ class Contents:
         return found
 
 
-def _stamp(file: Path) -> list[int]:
-    state = file.stat()
+def _stamp(band: BandFile) -> list[int]:
+    if band.driver == "Zarr":
+        return _zarr.stamp(band.file)
+    state = band.file.stat()
     return [state.st_size, state.st_mtime_ns, state.st_ino]
 
 
@@ -110,7 +125,7 @@ def _file_hash(band: BandFile) -> str:
     return found.hexdigest()
 
 
-def _step_hashes(band: BandFile) -> list[str]:
+def _netcdf_hashes(band: BandFile) -> list[str]:
     """Return a hash per time step of a cube's variable, as many steps read at once as share a chunk of the file."""
     out: list[str] = []
     with _netcdf_lock:
@@ -118,9 +133,40 @@ def _step_hashes(band: BandFile) -> list[str]:
         steps, *plane = variable.shape
         layout = variable.chunking()
         together = 1 if isinstance(layout, str) or layout is None else int(layout[0])
-        together = min(together, max(1, _BLOCK_BYTES // max(1, int(np.prod(plane)) * variable.dtype.itemsize)))
+        together = min(together, _most_steps(plane, variable.dtype))
     for first in range(0, steps, together):
-        with _netcdf_lock:
-            block = np.ascontiguousarray(variable[first : first + together])
-        out += [hashlib.sha256(f"{block.dtype.str}{plane}".encode() + part.tobytes()).hexdigest() for part in block]
+
+        def read(part: slice = slice(first, first + together)) -> NDArray[Any]:
+            with _netcdf_lock:
+                return np.ascontiguousarray(variable[part])
+
+        out += _plane_hashes(read, plane, min(together, steps - first))
     return out
+
+
+def _zarr_hashes(band: BandFile) -> list[str]:
+    array = _zarr.open_band(band)
+    steps, *plane = array.shape
+    together = min(array.chunks[0], _most_steps(plane, array.dtype))
+    out: list[str] = []
+    for first in range(0, steps, together):
+        count = min(together, steps - first)
+        part, rows, cols = slice(first, first + count), (0, plane[0]), (0, plane[1])
+        out += _plane_hashes(partial(_zarr.read, band.file / band.variable, array, part, rows, cols), plane, count)
+    return out
+
+
+def _most_steps(plane: list[int], dtype: np.dtype[Any]) -> int:
+    return max(1, _BLOCK_BYTES // max(1, int(np.prod(plane)) * dtype.itemsize))
+
+
+def _plane_hashes(read: Callable[[], NDArray[Any]], plane: list[int], count: int) -> list[str]:
+    """Return the hashes of the ``count`` steps that ``read`` gives; empty ones where it cannot."""
+    try:
+        block = read()
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError):
+        return [""] * count
+    return [hashlib.sha256(f"{block.dtype.str}{plane}".encode() + part.tobytes()).hexdigest() for part in block]
+
+
+_HASHES: dict[str, Callable[[BandFile], str | list[str]]] = {"NetCDF": _netcdf_hashes, "Zarr": _zarr_hashes}

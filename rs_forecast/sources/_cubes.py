@@ -1,4 +1,4 @@
-"""NetCDF cubes: a variable a band, over time, y and x.
+"""NetCDF and Zarr cubes: a variable a band, over time, y and x.
 
 Cubes of one square, say one of 10 m and one of 20 m bands, make one scene a time step.
 """
@@ -21,12 +21,14 @@ from rs_forecast.catalog.bands import BAND_OF_CODE, BANDS, SCL
 from rs_forecast.errors import DataWarning, SourceError, listing
 from rs_forecast.grid import geobox_of
 from rs_forecast.sources._scales import Scale, refuse_undeclared
+from rs_forecast.sources._zarr import is_store, open_store
 from rs_forecast.sources.scene import BandFile, Scene, check_grid
 
 _TIMES = ("time", "t", "timestamp", "valid_time")
 _X = ("x", "lon", "longitude")
 _Y = ("y", "lat", "latitude")
 _NAMES = {**{code.lower(): name for code, name in BAND_OF_CODE.items()}, **{name: name for name in BANDS}}
+_CRS_ATTRIBUTES = ("epsg", "crs", "proj:code", "proj:epsg", "proj:wkt2")
 _Key = tuple[str, pd.Timestamp]
 
 
@@ -75,7 +77,7 @@ def read_cubes(files: Iterable[Path], latency: pd.Timedelta, declared: Scale | N
 
 
 def _steps(file: Path, declared: Scale | None) -> list[tuple[_Key, _Step]]:
-    with xr.open_dataset(file, engine="netcdf4", mask_and_scale=False) as cube:
+    with _opened(file) as cube:
         time = next((t for t in _TIMES if t in cube.dims), None)
         layers = {_NAMES[str(v).lower()]: cube[v] for v in cube.data_vars if str(v).lower() in _NAMES}
         layers = {band: layer for band, layer in layers.items() if layer.ndim == 3 and layer.dims[0] == time}
@@ -97,16 +99,22 @@ def _steps(file: Path, declared: Scale | None) -> list[tuple[_Key, _Step]]:
     ]
 
 
+def _opened(file: Path) -> xr.Dataset:
+    return open_store(file) if is_store(file) else xr.open_dataset(file, engine="netcdf4", mask_and_scale=False)
+
+
 def _band_file(layer: xr.DataArray, band: str, crs: CRS, file: Path, declared: Scale | None) -> BandFile:
     _, y, x = layer.dims
     if str(y).lower() not in _Y or str(x).lower() not in _X or y not in layer.coords or x not in layer.coords:
         raise SourceError(f"{layer.name} lies over {listing(layer.dims)}; time, y and x with coordinates are due")
+    if layer.dtype.kind not in "iuf":
+        raise SourceError(f"{layer.name} holds {layer.dtype}, numbers are due")
     grid = geobox_of(layer[x].to_numpy(), layer[y].to_numpy(), crs)
     check_grid(grid)
     scale, offset, nodata = _rule(layer, band, declared)
     return BandFile(
         href=str(file),
-        driver="NetCDF",
+        driver="Zarr" if is_store(file) else "NetCDF",
         geobox=grid,
         variable=str(layer.name),
         scale=scale,
@@ -142,11 +150,12 @@ def _stamps(time: xr.DataArray) -> pd.DatetimeIndex:
 def _crs(cube: xr.Dataset) -> CRS:
     mappings = [v for v in (*cube.coords, *cube.data_vars) if {"crs_wkt", "spatial_ref"} & set(cube[v].attrs)]
     said = [cube[v].attrs.get("crs_wkt") or cube[v].attrs["spatial_ref"] for v in mappings]
-    said += [cube.attrs[name] for name in ("epsg", "crs") if name in cube.attrs]
+    places = (cube.attrs, *(cube[v].attrs for v in cube.data_vars))
+    said += [attrs[name] for attrs in places for name in _CRS_ATTRIBUTES if name in attrs]
     for text in said:
         code = re.search(r"epsg:(\d+)", str(text), re.IGNORECASE) or re.fullmatch(r"(\d{4,5})", str(text))
         try:
             return CRS.from_epsg(int(code[1])) if code else CRS.from_wkt(str(text))
         except CRSError:
             continue
-    raise SourceError("it names no CRS; it needs a grid mapping with crs_wkt, or an attribute epsg")
+    raise SourceError("it names no CRS; it needs a grid mapping with crs_wkt, or an attribute epsg or proj:code")

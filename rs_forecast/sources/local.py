@@ -1,4 +1,4 @@
-"""Imagery from a folder: SAFE products, one GeoTIFF a band, or NetCDF cubes with a variable a band.
+"""Imagery from a folder: SAFE products, one GeoTIFF a band, or NetCDF or Zarr cubes with a variable a band.
 
 GeoTIFFs are grouped into scenes by their names: ``<anything with a date>_<band>[_<n>m].tif``, or ``<band>.tif`` in a
 folder whose name holds the date. Scale and offset come from the file's own band metadata, from a STAC item beside it,
@@ -24,6 +24,7 @@ from rs_forecast.sources._cubes import read_cubes
 from rs_forecast.sources._headers import read_header
 from rs_forecast.sources._safe import METADATA, find_products, read_products
 from rs_forecast.sources._scales import Scale, config_scale, refuse_undeclared, stac_scales
+from rs_forecast.sources._zarr import ENDING, is_store
 from rs_forecast.sources.scene import BandFile, Scene, check_bands
 
 _CODES = "|".join(BAND_OF_CODE)
@@ -49,7 +50,7 @@ def open_scenes(
     Parameters
     ----------
     path
-        A folder, searched with all below it, or one or more NetCDF files or zipped products.
+        A folder, searched with all below it, or one or more NetCDF files, Zarr stores or zipped products.
     start, end
         First and last day, both included; by default all.
     latency_days
@@ -74,14 +75,14 @@ def open_scenes(
     scenes = _each_once([
         *read_products(products, latency),
         *_tiff_scenes(tiffs, latency, declared),
-        *read_cubes(_ending(files, ".nc", ".nc4"), latency, declared),
+        *read_cubes(_ending(files, ".nc", ".nc4", ENDING), latency, declared),
     ])  # fmt: skip
     first = day(start) if start is not None else pd.Timestamp.min
     last = day(end) if end is not None else pd.Timestamp.max
     chosen = sorted((s for s in scenes if first <= s.date <= last), key=lambda s: (s.date, s.tile, s.scene_id))
     if not chosen:
         found = f"of {len(scenes)} scenes none lies from {start} to {end}" if scenes else "there is no usable scene"
-        raise NoDataError(f"{_shown(path)}: {found}; {_NAMES}, or give a NetCDF cube")
+        raise NoDataError(f"{_shown(path)}: {found}; {_NAMES}, or give a NetCDF or Zarr cube")
     return chosen
 
 
@@ -89,13 +90,21 @@ def _find(path: str | Path | Sequence[str | Path]) -> list[Path]:
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
     files: list[Path] = []
     for item in paths:
-        if item.is_dir():
-            files += [f for f in sorted(item.rglob("*")) if f.is_file()]
-        elif item.is_file():
+        if item.is_dir() and not is_store(item):
+            files += sorted(_below(item))
+        elif item.is_file() or is_store(item):
             files.append(item)
         else:
             raise SourceError(f"{item}: there is no such folder or file of scenes; set [imagery] path")
     return list(dict.fromkeys(files))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and all below it; a Zarr store counts as a file."""
+    for place, folders, files in os.walk(folder):
+        stores = [name for name in folders if is_store(Path(place, name))]
+        folders[:] = [name for name in folders if name not in stores]
+        yield from (path for name in (*stores, *files) if (path := Path(place, name)).is_file() or name in stores)
 
 
 def _ending(files: Iterable[Path], *endings: str) -> list[Path]:

@@ -23,7 +23,7 @@ class BandFile:
 
     href: str
     driver: str
-    """GDAL's name of the format, ``GTiff`` or ``JP2OpenJPEG``, or ``NetCDF`` for a variable of a cube."""
+    """GDAL's name of the format, ``GTiff`` or ``JP2OpenJPEG``, or ``NetCDF`` or ``Zarr`` for a variable of a cube."""
     geobox: GeoBox
     scale: float
     offset: float
