@@ -416,6 +416,33 @@ def test_a_parcel_drawn_after_a_scene_was_reprocessed_has_its_history(folder, pa
     assert own["known_at"].tolist() == [pd.Timestamp("2024-01-16")]
 
 
+def test_a_scene_fetched_again_for_more_land_leaves_the_rows_of_old_parcels_as_they_were(tmp_path, store):
+    def west_of(values):
+        out = values.copy()
+        out[:, values.shape[1] // 2 :] = 0
+        return out
+
+    whole = made.numbers(3, cloud=0.05)
+    made.write_scene(tmp_path / "in", bands={code: west_of(values) for code, values in whole.items()})
+    fields = made.fields(14)
+    old = fields[fields.bounds.maxx < made.WEST + 10 * made.COLS - 40].reset_index(drop=True)
+    first = plain(store.signals(open_scenes(tmp_path / "in"), old, ["ndvi", "lswi"], seen="2024-01-20"))
+    assert 3 < len(first) < len(fields)
+    made.write_scene(tmp_path / "in", bands=whole)
+    table = plain(store.signals(open_scenes(tmp_path / "in"), fields, ["ndvi", "lswi"], seen="2024-03-20"))
+    assert not table.duplicated(["parcel_id", "date"]).any()
+    assert len(table) > len(first)
+    assert_same(table[table["parcel_id"].isin(old["parcel_id"])].reset_index(drop=True), first)
+    # and one of whose pixels are others has both
+    whole["B08"][: 2 * made.ROWS, : made.COLS // 3] += 50
+    made.write_scene(tmp_path / "in", bands=whole)
+    table = plain(store.signals(open_scenes(tmp_path / "in"), fields, ["ndvi", "lswi"], seen="2024-03-27"))
+    twice = set(table.loc[table.duplicated(["parcel_id", "date"]), "parcel_id"])
+    assert 0 < len(twice) < len(old)
+    changed = fields.set_index("parcel_id").bounds.minx < made.WEST + 10 * (made.COLS // 3)
+    assert twice <= set(changed[changed].index)
+
+
 def test_an_older_file_that_comes_back_is_the_newest_again(folder, parcels, store):
     shutil.copytree(folder, folder.with_name("backup"))
     scenes = open_scenes(folder)

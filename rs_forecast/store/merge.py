@@ -53,27 +53,33 @@ def merged(
 
     DamagedPartError names a part that cannot be read.
     """
+    wanted = {f"{row.name}_{stat}": (index_hash(row), stat) for row in recipe.indices for stat in stats}
     days = [list(group) for _, group in groupby(sorted(scenes, key=lambda s: (s.date, s.scene_id)), lambda s: s.date)]
     lists = {part.head.parcels: part for scene in scenes for parts in shelf.versions(scene, recipe) for part in parts}
     share_out(ground.rows_in, lists.values())
 
     def of_day(scenes: list[Scene]) -> list[_Look]:
-        return _elected([look for scene in scenes for look in _looks(shelf, ground, recipe, scene)], len(ground))
+        looks = (look for scene in scenes for look in _looks(shelf, ground, recipe, scene, wanted))
+        return _elected(list(looks), len(ground))
 
     looks = [look for found in share_out(of_day, days) for look in found]
     looks.sort(key=lambda look: (look.scene.date, look.known_at, look.scene.scene_id))
     counts = np.zeros(len(ground), np.int64)
     for look in looks:
         counts[look.parcel] += 1  # a look has a parcel once
-    return _frame(ground, recipe, looks, counts, stats)
+    return _frame(ground, looks, counts, wanted)
 
 
-def _looks(shelf: Shelf, ground: Parcels, recipe: Recipe, scene: Scene) -> Iterator[tuple[_Look, NDArray[np.float64]]]:
+def _looks(
+    shelf: Shelf, ground: Parcels, recipe: Recipe, scene: Scene, wanted: Mapping[str, tuple[str, str]]
+) -> Iterator[tuple[_Look, NDArray[np.float64]]]:
     """Yield a scene's looks, and the valid weight of their parcels.
 
     The first version that a parcel has of an overpass was known when the scene is said to have been, a later one from
-    the day it was seen: a reprocessed archive does not make history unknowable.
+    the day it was seen: a reprocessed archive does not make history unknowable. Where a later version has the same
+    numbers (the file was fetched again for other parcels' land) it adds no row.
     """
+    last: dict[str, NDArray[Any]] = {}
     looked_at: NDArray[np.bool_] | None = None
     known = scene.known_at
     versions = list(shelf.versions(scene, recipe))
@@ -85,13 +91,43 @@ def _looks(shelf: Shelf, ground: Parcels, recipe: Recipe, scene: Scene) -> Itera
         clear = weight > 0
         before = np.zeros(len(parcel), bool) if looked_at is None else looked_at[parcel]
         later = max(known, pd.Timestamp(head.seen))
-        for stamp, these in ((known, clear & ~before), (later, clear & before)):
+        again = clear & before
+        if len(versions) > 1:
+            again &= _changed(parts, ground, wanted, parcel, clear, last)
+        for stamp, these in ((known, clear & ~before), (later, again)):
             if these.any():
                 look = _Look(scene=scene, version=head.version, known_at=stamp, parts=parts, parcel=parcel[these])
                 yield look, weight[these]
         if len(versions) > 1:
             looked_at = np.zeros(len(ground), bool) if looked_at is None else looked_at
             looked_at[parcel] = True
+
+
+def _changed(
+    parts: Sequence[Part],
+    ground: Parcels,
+    wanted: Mapping[str, tuple[str, str]],
+    parcel: NDArray[np.int32],
+    clear: NDArray[np.bool_],
+    last: dict[str, NDArray[Any]],
+) -> NDArray[np.bool_]:
+    """Return which parcels of a version have other numbers than ``last``, by column, which takes the new ones over."""
+    found: dict[str, NDArray[Any]] = {name: np.full(len(ground), np.nan) for name in (*WEIGHTS, *wanted)}
+    for part in parts:
+        stored = set(part.head.indices.values())
+        names = {name: part.head.column(*what) for name, what in wanted.items() if what[0] in stored}
+        names |= {name: name for name in WEIGHTS}
+        values = part.read(list(dict.fromkeys(names.values())))
+        row, at = ground.rows_in(part)
+        for name, column in names.items():
+            found[name][at] = values[column][row]
+    changed = np.zeros(len(parcel), np.bool_)
+    for name, numbers in found.items():
+        new, old = numbers[parcel], last.setdefault(name, np.full(len(ground), np.nan))
+        before = old[parcel]
+        changed |= (new != before) & ~(np.isnan(new) & np.isnan(before))
+        old[parcel[clear]] = new[clear]
+    return changed
 
 
 def _weights(parts: Sequence[Part], ground: Parcels) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -129,10 +165,9 @@ def _elected(looks: list[tuple[_Look, NDArray[np.float64]]], parcels: int) -> li
 
 
 def _frame(
-    ground: Parcels, recipe: Recipe, looks: Sequence[_Look], counts: NDArray[np.int64], stats: Sequence[str]
+    ground: Parcels, looks: Sequence[_Look], counts: NDArray[np.int64], wanted: Mapping[str, tuple[str, str]]
 ) -> pd.DataFrame:
     """Return the table of ``looks``, which come in the order of their days; ``counts`` are a parcel's rows."""
-    wanted = {f"{row.name}_{stat}": (index_hash(row), stat) for row in recipe.indices for stat in stats}
     values = _values(ground, looks, counts, wanted)
     look = values.pop("look")
     own = np.repeat(np.arange(len(ground), dtype=np.int32), counts)
