@@ -125,6 +125,43 @@ def demo(
     raise typer.Exit(result.report.exit_code)
 
 
+@app.command("init")
+def init_folder(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the project, new or not.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write a config with every table explained, and the folders it names; nothing that is there is touched."""
+    from rs_forecast.starter import write_start
+
+    made = [str(path) for path in write_start(folder)]
+    if as_json:
+        _print_json({"made": made, "exit_code": 0})
+    else:
+        typer.echo("\n".join(made))
+        typer.echo(f"Put your files where {made[0]} says, then: rs-forecast doctor {made[0]}")
+
+
+@app.command()
+def doctor(
+    config: ConfigFile,
+    *,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also ask the imagery's provider; else nothing reaches for the network.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check everything a run will need, and say how to mend what is missing. 0 all there, 3 degraded, 4 no run."""
+    from rs_forecast.doctor import examine
+
+    diagnosis = examine(config, online=online)
+    if as_json:
+        _print_json(diagnosis.to_dict())
+    else:
+        typer.echo(diagnosis.text())
+    raise typer.Exit(diagnosis.exit_code)
+
+
 @app.command()
 def fetch(
     config: ConfigFile,

@@ -91,6 +91,11 @@ Address = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A name that ends up in columns and file names."""
 
+DateOrder = Literal["dmy", "mdy"]
+Decimal = Literal[".", ","]
+Thousands = Literal[".", ",", " ", "'"]
+"""How a source writes days and numbers; undeclared is 2026-03-02 and 1054.5."""
+
 Keys = tuple[str | int, ...]
 """Keys, and numbers in lists, that lead to a value."""
 
@@ -99,12 +104,25 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
+class ControlPointConfig(_Part):
+    """One of ``[[region.control_points]]``: a place in a national system and in WGS 84."""
+
+    name: str = ""
+    crs: str | int
+    x: float
+    y: float
+    lon: Annotated[float, Field(ge=-180, le=180)]
+    lat: Annotated[float, Field(ge=-90, le=90)]
+
+
 class RegionConfig(_Part):
     """``[region]``."""
 
     name: str = "region"
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     communes: ConfigPath | None = None
+    control_points: tuple[ControlPointConfig, ...] = ()
+    control_tolerance_m: Annotated[float, Field(gt=0, le=100)] = 1.0
 
 
 class WorkspaceConfig(_Part):
@@ -130,6 +148,7 @@ class CropsConfig(_Part):
     path: ConfigPath | None = None
     columns: Mapping[str, str] = {}
     encoding: str | None = None
+    date_order: DateOrder | None = None
 
 
 class ImageryConfig(_Part):
@@ -160,6 +179,9 @@ class WeatherConfig(_Part):
     latency_days: Annotated[int, Field(ge=0, le=60)] | None = None
     columns: Mapping[str, str] = {}
     encoding: str | None = None
+    date_order: DateOrder | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
 
 
 class SurveysConfig(_Part):
@@ -170,6 +192,9 @@ class SurveysConfig(_Part):
     layout: Literal["long"] = "long"
     columns: Mapping[str, str] = {}
     encoding: str | None = None
+    date_order: DateOrder | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
 
 
 class ForecastConfig(_Part):
@@ -275,6 +300,12 @@ class Config(_Part):
             with _blamed_on(part, "source"):
                 if source not in ("none", *_DOWNLOADED) and path is None:
                     raise ConfigError(f'source = "{source}" needs a path')
+        for part in ("surveys", "weather"):
+            signs = getattr(self, part)
+            with _blamed_on(part, "thousands"):
+                if signs.thousands is not None and signs.thousands == (signs.decimal or "."):
+                    other = "," if signs.thousands == "." else "."
+                    raise ConfigError(f'{signs.thousands!r} is the decimal sign; declare decimal = "{other}" too')
         for key, owners in _KEYS_OF.items():
             with _blamed_on("imagery", key):
                 if key in self.imagery.model_fields_set and self.imagery.source not in ("none", *owners):

@@ -15,9 +15,10 @@ from rs_forecast.cube import find_scenes
 from rs_forecast.errors import NoDataError, SchemaError, SourceError
 from rs_forecast.features import SIGNAL_STATS
 from rs_forecast.signals import empty_signals
+from rs_forecast.sources.communes import Communes, in_todays_communes, read_communes
 from rs_forecast.sources.crops import read_crops
 from rs_forecast.sources.parcels import read_parcels
-from rs_forecast.sources.scene import scenes_table
+from rs_forecast.sources.scene import Scene, scenes_table
 from rs_forecast.sources.surveys import read_surveys
 from rs_forecast.sources.weather import Weather, get_weather
 from rs_forecast.store import SignalStore
@@ -26,7 +27,7 @@ from rs_forecast.workspace import Workspace
 Tell = Callable[[str, int, int], None]
 """Progress: what is being done, how many of it are done, of how many."""
 
-_LONGEST_SILENCE = {"weather": 15, "imagery": 30, "surveys": 35}
+LONGEST_SILENCE = {"weather": 15, "imagery": 30, "surveys": 35}
 """Days before the issue date after which a source counts as missing."""
 
 
@@ -54,19 +55,11 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
     """
     parcels = config_parcels(config)
     report_progress(tell, "parcels", 1, 1)
-    surveys = read_surveys(
-        config.surveys.path,
-        parcels,
-        delay_days=config.surveys.delay_days,
-        columns=config.surveys.columns,
-        encoding=config.surveys.encoding,
-        pests=config.all_pests,
-        today=config.today,
-    )
-    crops = _crops(config, parcels)
+    surveys = config_surveys(config, parcels)
+    crops = config_crops(config, parcels)
     report_progress(tell, "surveys", 1, 1)
     missing: list[str] = []
-    weather = _attempt("weather", missing, lambda: _weather(config, parcels))
+    weather = _attempt("weather", missing, lambda: config_weather(config, parcels))
     found = _attempt("imagery", missing, lambda: _imagery(config, parcels, until, tell))
     none = None if config.imagery.source == "none" else empty_signals(config.imagery.indices)
     scenes, signals, marked = found or (scenes_table([]), none, False)
@@ -85,11 +78,72 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
 
 
 def config_parcels(config: Config) -> gpd.GeoDataFrame:
-    """Read the parcels that ``config`` names."""
+    """Read the parcels that ``config`` names, with today's codes of their communes where a table of them is named."""
     part = config.parcels
-    return read_parcels(
+    parcels = read_parcels(
         part.path, id=part.id, columns=part.columns, crs=part.crs, encoding=part.encoding, layer=part.layer
     )
+    communes = config_communes(config)
+    return parcels if communes is None else in_todays_communes(parcels, communes, config.today)
+
+
+def config_communes(config: Config) -> Communes | None:
+    """Read the communes that ``config`` names."""
+    return None if config.region.communes is None else read_communes(config.region.communes)
+
+
+def config_surveys(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Read the surveys that ``config`` names."""
+    part = config.surveys
+    return read_surveys(
+        part.path,
+        parcels,
+        delay_days=part.delay_days,
+        columns=part.columns,
+        encoding=part.encoding,
+        date_order=part.date_order,
+        decimal=part.decimal,
+        thousands=part.thousands,
+        pests=config.all_pests,
+        today=config.today,
+        communes=config_communes(config),
+    )
+
+
+def config_crops(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame | None:
+    """Read the crops that ``config`` names."""
+    part = config.crops
+    if part.path is None:
+        return None
+    return read_crops(
+        part.path,
+        parcels,
+        columns=part.columns,
+        encoding=part.encoding,
+        date_order=part.date_order,
+        today=config.today,
+    )
+
+
+def config_weather(config: Config, parcels: gpd.GeoDataFrame) -> Weather | None:
+    """Read the weather that ``config`` names."""
+    part = config.weather
+    if part.source == "none":
+        return None
+    names = ("latency_days", "encoding", "date_order", "decimal", "thousands")
+    options = {name: getattr(part, name) for name in names} | {"columns": part.columns or None}
+    given = {name: value for name, value in options.items() if value is not None}
+    return get_weather(parcels, source=part.source, path=part.path, **given)
+
+
+def config_scenes(config: Config, until: pd.Timestamp | None = None) -> list[Scene]:
+    """Return the scenes that ``config`` can use up to a day, not yet decoded."""
+    part = config.imagery
+    if part.source == "local":
+        options: dict[str, Any] = {"path": part.path, "scale": part.scale, "offset": part.offset}
+    else:
+        options = {"path": scenes_folder(config), "evicted": True}  # what was computed of an evicted one still counts
+    return find_scenes(part.source, end=until, latency_days=part.latency_days, **options)
 
 
 def scenes_folder(config: Config) -> Path:
@@ -110,7 +164,7 @@ def silent(inputs: Inputs, issued: pd.Timestamp) -> list[str]:
             continue
         known = table.loc[table["known_at"] <= issued, "date"]
         last = known.max()
-        if known.empty or (issued - last).days > _LONGEST_SILENCE[name]:
+        if known.empty or (issued - last).days > LONGEST_SILENCE[name]:
             since = "have not begun" if known.empty else f"end on {last:%Y-%m-%d}, {(issued - last).days} days before"
             said.append(f"{name}: the rows known at the issue date {since}")
     return said
@@ -122,33 +176,13 @@ def report_progress(tell: Tell | None, what: str, done: int, of: int) -> None:
         tell(what, done, of)
 
 
-def _crops(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame | None:
-    part = config.crops
-    if part.path is None:
-        return None
-    return read_crops(part.path, parcels, columns=part.columns, encoding=part.encoding, today=config.today)
-
-
-def _weather(config: Config, parcels: gpd.GeoDataFrame) -> Weather | None:
-    part = config.weather
-    if part.source == "none":
-        return None
-    options = {"latency_days": part.latency_days, "columns": part.columns or None, "encoding": part.encoding}
-    given = {name: value for name, value in options.items() if value is not None}
-    return get_weather(parcels, source=part.source, path=part.path, **given)
-
-
 def _imagery(
     config: Config, parcels: gpd.GeoDataFrame, until: pd.Timestamp | None, tell: Tell | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, bool] | None:
     part = config.imagery
     if part.source == "none":
         return None
-    if part.source == "local":
-        options: dict[str, Any] = {"path": part.path, "scale": part.scale, "offset": part.offset}
-    else:
-        options = {"path": scenes_folder(config), "evicted": True}  # what was computed of an evicted one still counts
-    scenes = find_scenes(part.source, end=until, latency_days=part.latency_days, **options)
+    scenes = config_scenes(config, until)
     store = SignalStore(Workspace(config.workspace.dir).data / "signals")
     signals = store.signals(
         scenes,

@@ -11,13 +11,18 @@ import numpy as np
 import pyproj
 import shapely
 from pyproj.exceptions import CRSError, ProjError
+from pyproj.transformer import TransformerGroup
 
 from rs_forecast.errors import ConfigError, DataWarning, SchemaError
+from rs_forecast.sources._vn2000 import Astray, astray
 
-CANDIDATES = (4326, 4756, 32648, 32649, 3405, 3406, *range(9205, 9219), 3857)
+CANDIDATES = (4326, 4756, 32648, 32649, 3405, 3406, *range(9205, 9219), 5896, 5897, 5898, 5899, 3857)
 """What files from Vietnam come in: WGS 84, VN-2000, their UTM zones, the TM-3 zones, web maps."""
 
 _WEB = 3857
+_ROUGH_M = 5.0
+"""A shift of worse accuracy is told: half a pixel of Sentinel-2 [m]."""
+
 _FAR_DEGREES = 6.0
 """How far outside a system's area of use coordinates may lie: a whole UTM zone, as national files do."""
 
@@ -35,13 +40,13 @@ def settle_crs(frame: gpd.GeoDataFrame, crs: object, source: str) -> gpd.GeoData
     """Return ``frame`` with the CRS that the file and the caller agree on.
 
     A CRS given by the caller is for files that lack one. It also replaces a declared one that the coordinates
-    contradict; one that they do not contradict is never overruled.
+    contradict, or that means VN-2000 and puts the fields aside; another is never overruled.
 
     Raises
     ------
     SchemaError
-        There is none, two that disagree, one that the coordinates contradict, or one whose datum has no known
-        shift to WGS 84.
+        There is none, two that disagree, one that the coordinates contradict, one whose datum has no known shift to
+        WGS 84, or one that means VN-2000 and is declared with a shift of zero or the scale factor of UTM.
     """
     declared = frame.crs
     given = _parse(crs) if crs is not None else None
@@ -50,7 +55,7 @@ def settle_crs(frame: gpd.GeoDataFrame, crs: object, source: str) -> gpd.GeoData
         raise SchemaError(f"{source}: the file does not say in which coordinate system it is.\n{_advice(middle)}")
     chosen = declared if given is None else given
     if given is not None and declared is not None and not given.equals(declared, ignore_axis_order=True):
-        wrong = contradiction(middle, declared)
+        wrong = contradiction(middle, declared) or _in_words(declared, astray(declared, middle))
         if not wrong:
             raise SchemaError(
                 f"{source}: the file declares {label(declared)}, and crs = {label(given)} is asked for. "
@@ -61,20 +66,22 @@ def settle_crs(frame: gpd.GeoDataFrame, crs: object, source: str) -> gpd.GeoData
     wrong = contradiction(middle, chosen)
     if wrong:
         raise SchemaError(f"{source}: {label(chosen)} cannot be right: {wrong}.\n{_advice(middle)}")
-    check_shift(chosen, source)
+    check_shift(chosen, source, middle)
     return frame.set_crs(chosen, allow_override=True)
 
 
-def check_shift(crs: pyproj.CRS, source: str) -> None:
-    """Raise SchemaError unless a transform from ``crs`` to WGS 84 applies the shift of its datum.
+def check_shift(crs: pyproj.CRS, source: str, middle: tuple[float, float]) -> None:
+    """Raise SchemaError unless a transform from ``crs`` to WGS 84 applies the shift of its datum, around ``middle``.
 
     The shift of VN-2000 is some 225 m in the Mekong delta, 22 pixels of Sentinel-2.
     """
-    if crs.is_bound and _is_vietnam(crs) and not any(_towgs84(crs)):
+    wrong = astray(crs, middle)
+    if wrong is not None:
+        right = label(pyproj.CRS.from_epsg(wrong.code))
         raise SchemaError(
-            f"{source}: {label(crs)} declares VN-2000 with a shift of zero to WGS 84, which puts fields some 225 m "
-            "aside. Delete that declaration (of a shapefile the .prj) and set `crs` to the EPSG code: 4756, 3405, 3406 "
-            "or a TM-3 zone 9205-9218, whose shift is right"
+            f"{source}: {_in_words(crs, wrong)}. If the numbers are those of {right}, set "
+            f'crs = "EPSG:{wrong.code}" under [parcels], which then counts instead of the declaration. If they were '
+            "really made with it, reproject the file to WGS 84 (EPSG:4326) where they were made"
         )
     try:
         pyproj.Transformer.from_crs(crs, 4326, always_xy=True, allow_ballpark=False)
@@ -83,6 +90,27 @@ def check_shift(crs: pyproj.CRS, source: str) -> None:
             f"{source}: {label(crs)} has a datum without a known shift to WGS 84, so fields could lie hundreds of "
             "metres aside. Reproject the file to WGS 84 (EPSG:4326) in a program that knows the datum"
         ) from err
+    _warn_of_accuracy(crs, source)
+
+
+def _in_words(crs: pyproj.CRS, wrong: Astray | None) -> str:
+    if wrong is None:
+        return ""
+    return f"{label(crs)} declares VN-2000 with {wrong.why}, which puts fields some {wrong.metres:.0f} m aside"
+
+
+def _warn_of_accuracy(crs: pyproj.CRS, source: str) -> None:
+    """Say so when the shift at hand is rough, and what a better one would need."""
+    group = TransformerGroup(crs, 4326, always_xy=True, allow_ballpark=False)
+    best = min((t.accuracy for t in group.transformers if t.accuracy >= 0), default=0.0)
+    if best <= _ROUGH_M:
+        return
+    grids = [grid.short_name for operation in group.unavailable_operations for grid in operation.grids]
+    better = f"; a better one needs the grid {grids[0]} of PROJ" if grids else ""
+    text = (
+        f"{source}: the shift of {label(crs)} to WGS 84 is known to {best:g} m only{better}. Check a field on the map"
+    )
+    warnings.warn(DataWarning(text), stacklevel=5)
 
 
 def contradiction(middle: tuple[float, float], crs: pyproj.CRS) -> str:
@@ -196,16 +224,6 @@ def _lonlat(crs: pyproj.CRS, x: float, y: float) -> tuple[float, float]:
 def _outside(lon: float, lat: float, area: Any) -> float:
     """Return how many degrees the point lies outside the box of the area; 0 within."""
     return float(max(area.west - lon, lon - area.east, area.south - lat, lat - area.north, 0.0))
-
-
-def _is_vietnam(crs: pyproj.CRS) -> bool:
-    text = crs.to_wkt().lower()
-    return any(name in text for name in ("vn-2000", "vn2000", "vn_2000", "vietnam"))
-
-
-def _towgs84(crs: pyproj.CRS) -> list[float]:
-    operation = crs.coordinate_operation
-    return [] if operation is None else list(operation.towgs84)
 
 
 def _short(name: str, most: int = 60) -> str:

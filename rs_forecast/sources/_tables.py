@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import os
@@ -17,9 +16,12 @@ from typing import Any
 import pandas as pd
 import pyogrio
 
-from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SchemaError, SourceError, listing, suggest
+from rs_forecast.errors import DataWarning, NoDataError, SchemaError, SourceError, listing, suggest
 from rs_forecast.schema import PARCEL, ROW, Field, Problem, describe, find_problems, parse_columns
+from rs_forecast.sources._encodings import check_encoding, decode, is_tcvn3, mend_texts, warn_of_misread
+from rs_forecast.sources._notation import MISSING, Notation, plain_cells
 from rs_forecast.sources._paths import check_archive, input_file, read_bytes, vector_format
+from rs_forecast.sources._vietnamese import match_key, unmarked_twin
 
 LON = Field(
     name="lon", kind="number", doc="longitude, WGS 84", unit="°E", low=-180, high=180, required=False, nullable=True
@@ -29,8 +31,10 @@ LAT = Field(
 )
 
 SYNTHETIC = "SYNTHETIC"
-_MISSING = frozenset({"na", "n/a", "#n/a", "nan", "null"})
 _COMMA = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})*,\d+|[-+]?\d+,\d+")
+_UNDECLARED = Notation()
+_BYTES = (".csv", ".txt", ".tsv")
+"""Files whose text is in an encoding of its own; the others are Unicode by their format."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ].*)?|\d{8}")
 _EXTRA = "\0extra"
 
@@ -42,6 +46,7 @@ def read_table(
     what: str,
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
+    notation: Notation = _UNDECLARED,
 ) -> tuple[pd.DataFrame, list[Problem], str]:
     """Return the file's cells as ``fields`` say, what is wrong with single cells, and the file's name.
 
@@ -54,23 +59,46 @@ def read_table(
         The file cannot be opened or decoded, has no rows, or lacks a required column.
     """
     file = input_file(path, what)
-    raw, problems = read_cells(file, what, encoding)
-    raw = _renamed(raw, dict(columns or {}), file.name, what)
-    _require(raw, fields, file.name, what)
-    table = raw[[field.name for field in fields if field.name in raw.columns]]
+    raw, problems = _raw_cells(file, what, encoding)
+    table, problems = parse_cells(raw, problems, fields, file.name, what, columns or {}, notation)
+    return table, problems, file.name
+
+
+def parse_cells(
+    raw: pd.DataFrame,
+    problems: list[Problem],
+    fields: Sequence[Field],
+    name: str,
+    what: str,
+    columns: Mapping[str, str],
+    notation: Notation,
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return cells from any file as ``fields`` say, and ``problems`` with those of single cells; see read_table."""
+    raw = _renamed(raw, dict(columns), name, what)
+    _require(raw, fields, name, what)
+    raw = raw[[field.name for field in fields if field.name in raw.columns]]
+    raw, odd = plain_cells(raw, fields, notation, name, what)
+    problems += odd
+    table = raw.apply(as_text)
     if table.empty:
-        lost = f". {describe(problems, file.name)}" if problems else ""
-        raise NoDataError(f"{file.name}: it has a header and no usable row below it{lost}")
+        lost = f". {describe(problems, name)}" if problems else ""
+        raise NoDataError(f"{name}: it has a header and no usable row below it{lost}")
     table, wrong = parse_columns(*_prepared(table, fields, problems))
     problems += [_explained(problem) for problem in wrong]
-    return table, problems + find_problems(table, fields, file.name), file.name
+    return table, problems + find_problems(table, fields, name)
 
 
 def read_cells(file: Path, what: str, encoding: str | None = None) -> tuple[pd.DataFrame, list[Problem]]:
     """Return every cell of a table file as clean text, missing where empty, and rows of a wrong length."""
+    table, problems = _raw_cells(file, what, encoding)
+    return table.apply(as_text), problems
+
+
+def _raw_cells(file: Path, what: str, encoding: str | None) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return the cells as the file has them, numbers of Excel as numbers, under clean names, without empty rows."""
     suffix = file.suffix.lower()
     problems: list[Problem] = []
-    if suffix in (".csv", ".txt", ".tsv"):
+    if suffix in _BYTES:
         table, problems = _csv_cells(file, what, encoding)
     elif suffix == ".xlsx":
         table = _excel_cells(file, what)
@@ -81,12 +109,38 @@ def read_cells(file: Path, what: str, encoding: str | None = None) -> tuple[pd.D
             f"{what}: {file.name} has the ending {suffix or 'of no kind'!r}, allowed are .csv, .txt, .tsv, .xlsx, "
             ".geojson; save the table as CSV (UTF-8)"
         )
-    table = table.apply(as_text)
     names = [str(clean_text(str(name))) for name in table.columns]
+    if suffix not in _BYTES:  # a Unicode file may still hold what somebody pasted from an ABC font
+        table, names = _mended(table, names, file.name, what, encoding)
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise SchemaError(f"{file.name}: column {listing(sorted(twice))} is there twice; rename or delete one of them")
-    return table.set_axis(names, axis=1).dropna(how="all"), problems
+    table = table.set_axis(names, axis=1)
+    return table[~_blank(table)], problems
+
+
+def _blank(table: pd.DataFrame) -> pd.Series:
+    """Return which rows have no cell with anything in it."""
+    blank = pd.Series(data=True, index=table.index)
+    for name in table.columns:
+        rest = table.loc[blank, name]
+        blank[rest.index] = as_text(rest).isna()
+        if not blank.any():
+            break
+    return blank
+
+
+def _mended(
+    table: pd.DataFrame, names: list[str], name: str, what: str, encoding: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return a Unicode file's cells and names, mended if declared as TCVN3, else warned of where they look like it."""
+    check_encoding(encoding, name)
+    texts = table.select_dtypes(["object", "str"])
+    if is_tcvn3(encoding):
+        mended = texts.apply(mend_texts, args=(name,))
+        return table.assign(**{str(c): mended[c] for c in texts}), list(mend_texts(pd.Series(names), name))
+    warn_of_misread([*names, *(cell for column in texts for cell in texts[column].unique())], name, what, 5)
+    return table, names
 
 
 def as_text(values: pd.Series) -> pd.Series:
@@ -118,18 +172,37 @@ def mark_synthetic[TableT: pd.DataFrame](table: TableT, texts: Iterable[object])
     return table
 
 
+def as_spelled(names: pd.Series, known: Iterable[str]) -> pd.Series:
+    """Return ``names`` with each unknown one as the only known name that is the same but for spelling.
+
+    Case, spaces and the place of a tone are spelling; letters and marks are not.
+    """
+    wanted = set(known)
+    strange = names[names.notna() & ~names.isin(wanted)].unique()
+    if not len(strange):
+        return names
+    spelled: dict[str, list[str]] = {}
+    for name in wanted:
+        spelled.setdefault(match_key(name), []).append(name)
+    found = {name: same[0] for name in strange if len(same := spelled.get(match_key(name), [])) == 1}
+    return names.replace(found) if found else names
+
+
 def unknown_names(names: pd.Series, allowed: str, known: Iterable[str]) -> list[Problem]:
     """Return a problem for each given name that is not among ``known``; the first few pests with the nearest one."""
     wanted = set(known)
     bad = names[names.notna() & ~names.isin(wanted)]
-    # of ids none is suggested: the one nearest to a wrong one is another field
-    likely: list[str] = [] if names.name == PARCEL else list(bad.unique()[:5])
-    rules = {name: f"{allowed} ({near[2:]})" for name in likely if (near := suggest(name, wanted))}
+    likely = list(bad.unique()[:5])
+    if names.name == PARCEL:  # the id nearest to a wrong one is another field, unless marks alone were lost
+        twins = {name: unmarked_twin(name, wanted) for name in likely}
+        rules = {name: f'{allowed} (did you mean "{twin}"? Marks differ)' for name, twin in twins.items() if twin}
+    else:
+        rules = {name: f"{allowed} ({near[2:]})" for name in likely if (near := suggest(name, wanted))}
     return [Problem(row, str(names.name), name, rules.get(name, allowed)) for row, name in bad.items()]
 
 
 def _csv_cells(file: Path, what: str, encoding: str | None) -> tuple[pd.DataFrame, list[Problem]]:
-    text = _decoded(read_bytes(file, what), encoding, file.name)
+    text = decode(read_bytes(file, what), encoding, file.name)
     buffer = io.StringIO(text, newline="")
     first = text.lstrip("\r\n").split("\n", 1)[0]
     separator = max(",;\t", key=first.count)
@@ -170,30 +243,6 @@ def _rows(count: int) -> pd.RangeIndex:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence on an unknown name: the nearest known one as a question, or a full stop."""
     return suggest(name, known) or "."
-
-
-def check_encoding(encoding: str | None, name: str) -> None:
-    """Raise ConfigError for an encoding that Python does not know."""
-    try:
-        codecs.lookup(encoding or "utf-8")
-    except LookupError as err:
-        raise ConfigError(f'{name}: {err}; allowed is an encoding such as "utf-8" or "windows-1258"') from err
-
-
-def _decoded(data: bytes, encoding: str | None, name: str) -> str:
-    if encoding is None and data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16"
-    if encoding is None and b"\0" in data[:4096]:
-        raise SchemaError(f"{name}: it is not text; save the table as CSV (UTF-8)")
-    check_encoding(encoding, name)
-    try:
-        return data.decode(encoding or "utf-8-sig")
-    except UnicodeDecodeError as err:
-        row = data.count(b"\n", 0, err.start) + 1
-        raise SchemaError(
-            f"{name}: row {row} is not {err.encoding} (byte {err.start} is 0x{data[err.start]:02x}); save it as CSV "
-            '(UTF-8), or declare what it is, such as encoding = "windows-1258"'
-        ) from err
 
 
 def _excel_cells(file: Path, what: str) -> pd.DataFrame:
@@ -257,7 +306,7 @@ def _prepared(
         if field.name not in out.columns or field.kind == "text":
             continue
         cells = out[field.name]
-        cells = cells.mask(cells.str.lower().isin(_MISSING))
+        cells = cells.mask(cells.str.lower().isin(MISSING))
         if field.kind == "day":
             odd = cells.notna() & ~cells.str.fullmatch(_DAY.pattern).fillna(value=False)
             problems += [Problem(row, field.name, cells[row], field.rule) for row in cells.index[odd]]
@@ -268,5 +317,6 @@ def _prepared(
 
 def _explained(problem: Problem) -> Problem:
     if isinstance(problem.found, str) and _COMMA.fullmatch(problem.found):
-        return problem._replace(rule=f"{problem.rule}, with a decimal point and not a comma")
+        rule = f'{problem.rule}, with a decimal point and not a comma, unless decimal = "," is declared'
+        return problem._replace(rule=rule)
     return problem

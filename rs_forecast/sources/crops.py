@@ -13,7 +13,8 @@ import pandas as pd
 
 from rs_forecast.errors import NoDataError
 from rs_forecast.schema import CROPS, PARCEL, Problem, check_crops, day, describe, drop_rows
-from rs_forecast.sources._tables import mark_synthetic, read_table, unknown_names
+from rs_forecast.sources._notation import Notation
+from rs_forecast.sources._tables import as_spelled, mark_synthetic, read_table, unknown_names
 
 _INPUT = tuple(replace(f, required=False, nullable=True) if f.name == "known_at" else f for f in CROPS)
 _NAMES = [field.name for field in CROPS]
@@ -28,6 +29,7 @@ def read_crops(
     delay_days: int = 7,
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
+    date_order: str | None = None,
 ) -> pd.DataFrame:
     """Read a table of crops (CSV, XLSX).
 
@@ -43,6 +45,8 @@ def read_crops(
         Assumed delay of the office's knowledge [days].
     columns
         Our name -> the file's name.
+    date_order
+        How the file writes days (``"dmy"``, ``"mdy"``), where it is not 2026-03-02.
 
     Returns
     -------
@@ -62,10 +66,14 @@ def read_crops(
     DataWarning
         Names each row left out, and why.
     """
-    table, problems, source = read_table(path, _INPUT, what="crops", columns=columns, encoding=encoding)
+    notation = Notation(date_order=date_order)
+    table, problems, source = read_table(
+        path, _INPUT, what="crops", columns=columns, encoding=encoding, notation=notation
+    )
     table = table.reindex(columns=_NAMES)
     table = table.astype({f.name: "str" if f.kind == "text" else "datetime64[us]" for f in CROPS})
     now = day(today) if today is not None else day(pd.Timestamp.now("UTC"))
+    table[PARCEL] = as_spelled(table[PARCEL], parcels[PARCEL])
     problems += unknown_names(table[PARCEL], "a parcel_id of the parcels", parcels[PARCEL])
     problems += _order_problems(table, now)
     if {p.row for p in problems} >= set(table.index):

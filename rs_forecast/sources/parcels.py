@@ -13,22 +13,19 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 
 from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SchemaError, SourceError, listing
 from rs_forecast.schema import PARCEL, check_parcels
 from rs_forecast.sources._crs import settle_crs
-from rs_forecast.sources._paths import input_file, unzipped_shapefile, vector_format
-from rs_forecast.sources._tables import as_text, check_encoding, mark_synthetic, nearest
+from rs_forecast.sources._paths import input_file, unzipped_shapefile
+from rs_forecast.sources._tables import as_text, mark_synthetic, nearest
+from rs_forecast.sources._vectors import one_line, read_vector
 
 OPTIONAL = ("commune_code", "sub_zone", "crop")
 """Text columns that are kept when the file has them."""
 
 _FEATURE = "feature"
-_NOISE = ("invalid value", "Unable to save auxiliary")
-"""Warnings that say nothing to a user: of a NaN coordinate, whose parcel is named later; of statistics not kept."""
-
 _LEAST_AREA = 1e-4
 """A parcel smaller than this is a line or a speck [ha]; a pixel is 0.01 ha."""
 
@@ -55,7 +52,7 @@ def read_parcels(
     crs
         For a file that declares none.
     encoding
-        Of the texts, for a file that declares none, such as ``"windows-1258"``.
+        Of the texts, for a file that declares none, such as ``"windows-1258"`` or ``"tcvn3"`` (ABC fonts).
     layer
         For a file with several.
 
@@ -97,78 +94,19 @@ def _read(file: Path, layer: str | None, encoding: str | None) -> tuple[gpd.GeoD
         return _read_parquet(file), []
     if file.suffix.lower() == ".zip":
         with unzipped_shapefile(file, "parcels", layer) as shape:
-            return _read_vector(shape, None, encoding, file.name)
-    return _read_vector(file, layer, encoding, file.name)
+            frame, texts = read_vector(shape, "parcels", encoding=encoding, name=file.name)
+    else:
+        frame, texts = read_vector(file, "parcels", layer=layer, encoding=encoding)
+    return _numbered(frame, file.name), texts
 
 
 def _read_parquet(file: Path) -> gpd.GeoDataFrame:
     try:
         frame = gpd.read_parquet(file)
     except (ValueError, OSError, KeyError) as err:
-        raise SourceError(f"parcels: {file.name} cannot be read as GeoParquet ({_line(err)})") from err
+        raise SourceError(f"parcels: {file.name} cannot be read as GeoParquet ({one_line(err)})") from err
     frame = frame.set_geometry(shapely.force_2d(frame.geometry.array), crs=frame.crs)
     return _numbered(frame, file.name)
-
-
-def _read_vector(file: Path, layer: str | None, encoding: str | None, name: str) -> tuple[gpd.GeoDataFrame, list[str]]:
-    kind = vector_format(file, "parcels")
-    check_encoding(encoding, name)
-    uri = f"{kind.prefix}{file}"
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            layer = _layer(uri, layer, name)
-            info = pyogrio.read_info(uri, layer=layer, encoding=encoding)
-            if info["driver"] != kind.driver:
-                raise SourceError(f"parcels: {name} is {info['driver']} inside, not {kind.driver} as its name says")
-            frame = pyogrio.read_dataframe(uri, layer=layer, encoding=encoding, force_2d=True, on_invalid="ignore")
-    except UnicodeDecodeError as err:
-        raise SchemaError(
-            f"{name}: its texts are not {err.encoding} (byte {err.start} of a cell); declare the encoding, such as "
-            'encoding = "windows-1258" under [parcels]'
-        ) from err
-    except (RuntimeError, ValueError, OSError) as err:
-        raise SourceError(f"parcels: {name} cannot be read as {kind.driver} ({_line(err)}); export it again") from err
-    for message in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, RuntimeWarning)):
-        if not message.startswith(_NOISE):
-            warnings.warn(DataWarning(f"{name}: {message}"), stacklevel=4)
-    if encoding is None and kind.driver == "ESRI Shapefile":
-        _warn_of_encoding(frame, str(info["encoding"]), file, name)
-    texts = [f"{k}={v}" for meta in ("layer_metadata", "dataset_metadata") for k, v in (info[meta] or {}).items()]
-    return _numbered(frame, name), [str(info["layer_name"]), *texts]
-
-
-def _line(err: Exception) -> str:
-    return " ".join(str(err).split())
-
-
-def _warn_of_encoding(frame: pd.DataFrame, encoding: str, file: Path, name: str) -> None:
-    """Say so when texts of a shapefile were decoded by a guess."""
-    if any(file.with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")):
-        return
-    cells = (cell for column in frame.select_dtypes(["object", "str"]) for cell in frame[column])
-    odd = next((cell for cell in cells if isinstance(cell, str) and not cell.isascii()), None)
-    if odd is not None:
-        text = (
-            f"{name}: it declares no encoding (there is no .cpg), so texts are read as {encoding}, such as {odd!r}. If "
-            'that looks wrong, set encoding = "utf-8" or "windows-1258" under [parcels]'
-        )
-        warnings.warn(DataWarning(text), stacklevel=5)
-
-
-def _layer(uri: str, wanted: str | None, name: str) -> str | None:
-    """Return the layer asked for, or the only one with geometry; tables such as QGIS's layer_styles do not count."""
-    layers = [str(layer) for layer, kind in pyogrio.list_layers(uri) if kind is not None]
-    if wanted is not None and wanted not in layers:
-        raise SchemaError(f'{name}: it has no layer "{wanted}"{nearest(wanted, layers)} Found: {listing(layers, 20)}')
-    if wanted is not None:
-        return wanted
-    if len(layers) > 1:
-        raise SchemaError(
-            f"{name}: it has {len(layers)} layers ({listing(layers)}); name the one with the parcels: "
-            f'layer = "{layers[0]}" under [parcels], or read_parcels(..., layer="{layers[0]}")'
-        )
-    return layers[0] if layers else None
 
 
 def _numbered(frame: pd.DataFrame, name: str) -> gpd.GeoDataFrame:

@@ -14,7 +14,9 @@ import shapely
 from rs_forecast.catalog import PESTS, Pest
 from rs_forecast.errors import NoDataError, SchemaError, listing
 from rs_forecast.schema import PARCEL, SURVEYS, Problem, check_surveys, day, describe, drop_rows
-from rs_forecast.sources._tables import LAT, LON, mark_synthetic, read_table, unknown_names
+from rs_forecast.sources._notation import Notation
+from rs_forecast.sources._tables import LAT, LON, as_spelled, mark_synthetic, read_table, unknown_names
+from rs_forecast.sources.communes import Communes, in_current_communes
 
 _OPTIONAL = frozenset({PARCEL, "known_at"})
 _INPUT = tuple(replace(f, required=False, nullable=True) if f.name in _OPTIONAL else f for f in SURVEYS)
@@ -33,6 +35,10 @@ def read_surveys(
     pests: Mapping[str, Pest] | None = None,
     today: object = None,
     encoding: str | None = None,
+    date_order: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    communes: Communes | None = None,
 ) -> pd.DataFrame:
     """Read field surveys (CSV, XLSX, or GeoJSON points), one row a parcel, day and pest.
 
@@ -48,6 +54,10 @@ def read_surveys(
         Known pests by name; by default the catalog's.
     today
         No visit may be later; by default today in UTC.
+    date_order, decimal, thousands
+        How the file writes days (``"dmy"``, ``"mdy"``) and numbers, where it is not 2026-03-02 and 1054.5.
+    communes
+        Under which old codes and names of communes count as those of today, where parcels are communes.
 
     Returns
     -------
@@ -67,13 +77,19 @@ def read_surveys(
     DataWarning
         Names each row left out, and why.
     """
-    table, problems, source = read_table(path, (*_INPUT, LON, LAT), what="surveys", columns=columns, encoding=encoding)
+    notation = Notation(date_order=date_order, decimal=decimal, thousands=thousands)
+    table, problems, source = read_table(
+        path, (*_INPUT, LON, LAT), what="surveys", columns=columns, encoding=encoding, notation=notation
+    )
     _require_place(table, source)
     known = PESTS if pests is None else pests
     now = day(today) if today is not None else day(pd.Timestamp.now("UTC"))
     table, lost = _placed(table, parcels)
     problems = _once(problems, lost, table)
     table = table.reindex(columns=_NAMES).astype({f.name: _TYPES[f.kind] for f in SURVEYS})
+    table[PARCEL] = as_spelled(table[PARCEL], parcels[PARCEL])
+    if communes is not None:
+        table[PARCEL] = in_current_communes(table, parcels[PARCEL], communes, source)
     problems += unknown_names(table[PARCEL], "a parcel_id of the parcels", parcels[PARCEL])
     problems += _pest_problems(table, known) + _date_problems(table, now)
     if {p.row for p in problems} >= set(table.index):

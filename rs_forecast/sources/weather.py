@@ -17,8 +17,9 @@ from rs_forecast.catalog import PROVIDERS
 from rs_forecast.errors import ConfigError, NoDataError, SchemaError, listing
 from rs_forecast.schema import PARCEL, WEATHER, WEATHER_NAMES, WEATHER_VARIABLES, Field, Problem, describe, drop_rows
 from rs_forecast.sources._netcdf import read_grids
+from rs_forecast.sources._notation import Notation
 from rs_forecast.sources._sites import Weather, finish, in_range, nearest_site, no_weather, weigh
-from rs_forecast.sources._tables import LAT, LON, mark_synthetic, nearest, read_table, unknown_names
+from rs_forecast.sources._tables import LAT, LON, as_spelled, mark_synthetic, nearest, read_table, unknown_names
 
 __all__ = ["Weather", "get_weather", "read_weather_csv", "read_weather_netcdf"]
 
@@ -94,12 +95,16 @@ def read_weather_csv(
     latency_days: int = 1,
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
+    date_order: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
 ) -> Weather:
     """Read daily weather per station or per parcel (CSV, XLSX).
 
     Columns are ``date``; ``station`` with ``lon``, ``lat`` [degrees, WGS 84], or ``parcel_id``; any of
     ``schema.WEATHER_VARIABLES``; and ``known_at``, else taken as ``date`` + ``latency_days``. Each parcel takes its
-    nearest station; one station alone needs no ``lon``, ``lat``.
+    nearest station; one station alone needs no ``lon``, ``lat``. ``date_order`` (``"dmy"``, ``"mdy"``), ``decimal`` and
+    ``thousands`` say how the file writes days and numbers, where it is not 2026-03-02 and 1054.5.
 
     A cell that cannot be (a text, -999, a minimum above its maximum) is missing, a row without day or site is left
     out, rows of one day that disagree are left out, and days that are missing stay so: each named in a warning.
@@ -112,12 +117,16 @@ def read_weather_csv(
         No value is left, or none in the days asked for.
     """
     fields = (*_ROW_FIELDS, *WEATHER_VARIABLES)
-    table, problems, source = read_table(path, fields, what="weather", columns=columns, encoding=encoding)
+    notation = Notation(date_order=date_order, decimal=decimal, thousands=thousands)
+    table, problems, source = read_table(
+        path, fields, what="weather", columns=columns, encoding=encoding, notation=notation
+    )
     key = _site_column(table, source)
     # parse failures of variables are cells; range failures are found again by in_range
     cells = [p for p in problems if p.column in WEATHER_NAMES and isinstance(p.found, str)]
     rows_lost = [p for p in problems if p.column not in (*WEATHER_NAMES, "lon", "lat")]
     if key == PARCEL:
+        table[PARCEL] = as_spelled(table[PARCEL], parcels[PARCEL])
         rows_lost += unknown_names(table[PARCEL], "a parcel_id of the parcels", parcels[PARCEL])
     else:
         rows_lost += [p for p in problems if p.column in ("lon", "lat")]
