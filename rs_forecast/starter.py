@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from rs_forecast.errors import ConfigError
+from rs_forecast.sources._vietnamese import without_marks
 from rs_forecast.workspace import make_folder, write_atomic
 
 CONFIG_FILE = "rs_forecast.toml"
@@ -157,6 +158,6 @@ def write_start(folder: Path) -> list[Path]:
     made = [path for path in (root / name for name in FOLDERS) if not path.exists()]
     for path in made:
         make_folder(path)
-    name = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "region"
+    name = re.sub(r"[^a-z0-9]+", "-", without_marks(root.name)).strip("-") or "region"
     write_atomic(file, CONFIG.format(file=CONFIG_FILE, name=name))
     return [file, *made]

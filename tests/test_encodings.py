@@ -25,6 +25,7 @@ VN3 = MARKED + list("ĂÂÊÔƠƯĐ")
 """Those that the ABC fonts have: capitals with tones are another font over the codes of small letters."""
 
 BYTES = {decode(bytes([code]), "tcvn3", ""): bytes([code]) for code in range(1, 256)}
+SYLLABLES = "lúa rầy nâu đồng ruộng bình thạnh phường xã ốc bươu vàng đạo ôn khô vằn"
 SENTENCE = "Rầy nâu gây hại lúa hè thu ở Thoại Sơn, mật độ 750 con/m2"
 
 
@@ -136,11 +137,7 @@ def test_other_texts_are_not_taken_for_it(text):
     assert not is_misread(text)
 
 
-@given(
-    st.lists(
-        st.sampled_from("lúa rầy nâu đồng ruộng bình thạnh phường xã ốc bươu vàng đạo ôn khô vằn".split()), min_size=1
-    )
-)
+@given(st.lists(st.sampled_from(SYLLABLES.split()), min_size=1))
 def test_mending_undoes_the_mistake(words):
     text = " ".join(words)
     wrong = "".join(BYTES[char].decode("latin-1") for char in text)

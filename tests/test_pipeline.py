@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import rasterio
 
-from rs_forecast import pipeline, publish
+from rs_forecast import doctor, pipeline, publish
 from rs_forecast.cli import app
 from rs_forecast.config import Config, load_config
 from rs_forecast.cube import find_scenes
@@ -446,3 +446,22 @@ def test_parcels_far_from_every_source_are_not_assessable(copy: Path) -> None:
     assert classes[:10] == ["not_assessable"] * 10
     assert "not_assessable" not in classes[10:]
     assert any("outside the imagery" in note for note in report.warnings)
+
+
+def test_doctor_finds_all_that_a_run_of_the_valley_needs(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    found = doctor.examine(copy / "rs_forecast.toml")
+    by_name = {finding.name: finding for finding in found.findings}
+    assert not [finding for finding in found.findings if finding.state == "fail"]
+    assert by_name["synthetic"].found == "everything here is SYNTHETIC, and so are all maps"
+    assert by_name["signals"].found.endswith("files are whole")
+    assert "labels known up to 2025-12-" in by_name["model"].found
+    assert by_name["communes"].found == "communes.gpkg: 2 of today, 0 of before"
+    part = next((copy / "data" / "signals").rglob("*.parquet"))
+    damaged = part.read_bytes()[:100]
+    part.unlink()  # it is linked to the valley's own
+    part.write_bytes(damaged)
+    found = doctor.examine(copy / "rs_forecast.toml")
+    assert {finding.name: finding.state for finding in found.findings}["signals"] == "warning"
+    assert found.exit_code == 3

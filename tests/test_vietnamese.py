@@ -13,10 +13,11 @@ from rs_forecast.sources._tables import as_spelled, unknown_names
 from rs_forecast.sources._vietnamese import is_syllable, match_key, unmarked_twin, without_marks
 
 _TONES = "\u0300\u0301\u0303\u0309\u0323"
-WORDS = (
+_TEXT = (
     "hoà khoẻ thuý giữa nước ruộng lúa xã phường tịnh biên nghiêng quốc quyết khuỷu ngoằn ngoèo đắk rươi hươu gì giếng "
     "tuyệt ức uyển oẳn yên yếu khuya quạ chuối thuở"
-).split()
+)
+WORDS = _TEXT.split()
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,10 @@ def check_folders(patient: Patient) -> Iterator[Finding]:
     places = {"workspace": patient.config.workspace.dir, "output": patient.config.output.dir}
     for name, folder in places.items():
         there = _nearest(folder)
+        blocking = next((one for one in (folder, *folder.parents) if one.exists() and not one.is_dir()), None)
+        if blocking is not None:
+            yield fail(name, f"{blocking} is a file, a folder is due", f"move it away, or set another [{name}] dir")
+            continue
         try:
             tempfile.TemporaryFile(dir=there).close()
         except OSError as err:
