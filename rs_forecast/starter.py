@@ -106,6 +106,7 @@ dir = "outputs"                      # a folder a week, <ISO year>-W<week>
 
 [run]
 min_assessable = 0.5                 # below this share of the area a week counts as published degraded
+# fetch_days = 30                    # days back whose missing scenes a run downloads by itself; 0: none
 
 [compute]
 # scheduler = "tcp://host:8786"      # a dask.distributed cluster that takes the imagery

@@ -136,6 +136,35 @@ def test_a_shapefile_without_declared_encoding_says_how_its_texts_were_read(tmp_
         read_parcels(path, encoding="viscii-9")
 
 
+TCVN3 = "X\xb7 Mü B×nh"
+"""``Xã Mỹ Bình`` in TCVN3, taken for Latin-1."""
+
+
+@pytest.mark.parametrize("ending", ["shp", "zip"])
+def test_tcvn3_in_a_shapefile_is_proposed_and_read_where_declared(tmp_path, ending):
+    path = tmp_path / "a.shp"
+    pyogrio.write_dataframe(fields(sub_zone=[TCVN3] * 4), path, encoding="ISO-8859-1")
+    path.with_suffix(".cpg").unlink(missing_ok=True)
+    if ending == "zip":
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for part in tmp_path.glob("a.[sdp]*"):
+                archive.write(part, part.name)
+        path = tmp_path / "a.zip"
+    with pytest.raises(SchemaError, match=r'not utf-8.*what they are:\n  encoding = "tcvn3" +reads \'Xã Mỹ Bình\''):
+        read_parcels(path)
+    assert read_parcels(path, encoding="tcvn3")["sub_zone"].tolist() == ["Xã Mỹ Bình"] * 4
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson"])
+def test_tcvn3_in_a_unicode_file_is_named_and_mended_where_declared(tmp_path, name):
+    path = write(fields(sub_zone=[TCVN3, "Tiểu vùng 2", "TV-3", None]).to_crs(4326), tmp_path / name)
+    with pytest.warns(DataWarning, match=r"look like TCVN3 .*would read 'Xã Mỹ Bình'.*under \[parcels\]"):
+        assert read_parcels(path)["sub_zone"][0] == TCVN3
+    with pytest.warns(DataWarning, match="declared as TCVN3, but texts such as 'Tiểu vùng 2'"):
+        mended = read_parcels(path, encoding="tcvn3")["sub_zone"]
+    assert mended.fillna("-").tolist() == ["Xã Mỹ Bình", "Tiểu vùng 2", "TV-3", "-"]
+
+
 # ------------------------------------------------------------------------------------------------------------------ ids
 
 

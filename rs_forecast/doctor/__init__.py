@@ -42,6 +42,7 @@ def examine(path: str | Path, *, online: bool = False) -> Diagnosis:
     findings = [ok("config", f"{path} is read")]
     for name, check in CHECKS.items():
         if name in NEED_PARCELS and patient.parcels is None:
+            findings.append(warning(name, "not looked at, for there are no parcels to read it for", "mend the parcels"))
             continue
         findings += _carefully(name, check, patient)
     return Diagnosis(config=str(path), findings=tuple(findings))
@@ -53,7 +54,8 @@ def _carefully(name: str, check: Check, patient: Patient) -> list[Finding]:
         with noted() as notes:
             found = list(check(patient))
     except RsForecastError as err:
-        return [fail(name, str(err), "")]
+        spared = name in NOT_VITAL and not isinstance(err, ConfigError)
+        return [warning(name, str(err), "") if spared else fail(name, str(err), "")]
     except Exception as err:  # noqa: BLE001 - a doctor that falls ill itself helps nobody
         mend = "report this with the file that causes it; it is a fault of the program"
         return [fail(name, f"the check itself failed ({type(err).__name__}: {err})", mend)]
@@ -90,3 +92,6 @@ CHECKS: Mapping[str, Check] = {
 
 NEED_PARCELS = ("surveys", "crops", "weather")
 """Checks that read tables of parcels."""
+
+NOT_VITAL = ("weather", "imagery")
+"""Sources without which a run goes on, degraded."""

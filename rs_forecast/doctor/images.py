@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from rs_forecast.doctor.finding import Finding, Patient, fail, late, ok, span, warning
+from rs_forecast.doctor.finding import Finding, Patient, late, ok, span, warning
 from rs_forecast.errors import ConfigError, NoDataError, listing
 from rs_forecast.fetch import fetch
 from rs_forecast.inputs import config_scenes
@@ -34,7 +34,7 @@ def check_imagery(patient: Patient) -> Iterator[Finding]:
     except NoDataError as err:
         start = patient.today - dt.timedelta(days=365)
         mend = "" if part.source == "local" else f"rs-forecast fetch CONFIG --start {start:%Y-%m-%d}"
-        yield fail("imagery", str(err), mend)
+        yield warning("imagery", str(err), mend)
         return
     patient.marked["imagery"] = any(scene.synthetic for scene in scenes)
     dates = pd.DataFrame({"date": [scene.date for scene in scenes]})
@@ -46,7 +46,7 @@ def _credentials() -> Iterator[Finding]:
     try:
         client_config(Hub())
     except ConfigError as err:
-        yield fail("imagery", str(err), "")
+        yield warning("imagery", str(err), "")
     else:
         yield ok("imagery", "credentials of Sentinel Hub are there; --online asks whether they are good")
 

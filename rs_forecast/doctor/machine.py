@@ -76,7 +76,8 @@ def check_folders(patient: Patient) -> Iterator[Finding]:
 def check_disk(patient: Patient) -> Iterator[Finding]:
     """Whether there is room for downloads, signals and maps."""
     config = patient.config
-    for folder in dict.fromkeys((_nearest(config.workspace.dir), _nearest(config.output.dir))):
+    disks = {folder.stat().st_dev: folder for folder in map(_nearest, (config.output.dir, config.workspace.dir))}
+    for folder in disks.values():  # of two on one disk the workspace, which takes the downloads
         free = shutil.disk_usage(folder).free / 1e9
         need = max(_LEAST_FREE_GB, _still_to_come(config) if folder == _nearest(config.workspace.dir) else 0.0)
         if free < need:

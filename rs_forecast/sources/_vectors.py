@@ -63,8 +63,8 @@ def read_vector(
             frame = pyogrio.read_dataframe(uri, layer=layer, encoding=code, force_2d=True, on_invalid="ignore")
     except UnicodeDecodeError as err:
         raise SchemaError(
-            f"{name}: its texts are not {err.encoding} (byte {err.start} of a cell); declare the encoding, such as "
-            'encoding = "windows-1258" or "tcvn3" under [' + what + "]"
+            f"{name}: its texts are not {err.encoding} (byte {err.start} of a cell); declare under [{what}] what they "
+            f"are:{readings(err.object)}"
         ) from err
     except (RuntimeError, ValueError, OSError) as err:
         raise SourceError(f"{what}: {name} cannot be read as {kind.driver} ({one_line(err)}); export it again") from err
