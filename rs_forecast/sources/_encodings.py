@@ -17,8 +17,9 @@ import pandas as pd
 from rs_forecast.errors import ConfigError, DataWarning, SchemaError
 from rs_forecast.sources._vietnamese import is_syllable
 
-CARRIER = "latin-1"
-"""Reads each byte as the character of its number, so that nothing is lost before the table is applied."""
+CARRIER = "ISO-8859-1"
+"""Reads each byte as the character of its number, so that nothing is lost before the table is applied; GDAL knows it
+by this name."""
 
 _TCVN3 = re.compile(r"tcvn[-_ ]?(3|5712([-_:]1)?([-_:]1993)?)?|abc", re.IGNORECASE)
 _LOW = {
