@@ -22,7 +22,7 @@ from rs_forecast.catalog.bands import SCL_MASKED
 from rs_forecast.errors import ConfigError, RsForecastError, suggest
 
 _PLANNED = {
-    "traps": "light-trap counts", "catalog": "an office's own catalogue folder", "scouting": "the scouting list",
+    "catalog": "an office's own catalogue folder", "scouting": "the scouting list",
 }  # fmt: skip
 """Tables of the format that this version does not read yet: refused by name, so that nobody thinks they count."""
 
@@ -197,6 +197,15 @@ class SurveysConfig(_Part):
     thousands: Thousands | None = None
 
 
+class TrapsConfig(_Part):
+    """``[traps]``: light-trap counts."""
+
+    path: ConfigPath | None = None
+    delay_days: Annotated[int, Field(ge=0, le=365)] = 7
+    columns: Mapping[str, str] = {}
+    encoding: str | None = None
+
+
 class ForecastConfig(_Part):
     """``[forecast]``."""
 
@@ -270,6 +279,7 @@ class Config(_Part):
     imagery: ImageryConfig = ImageryConfig()
     weather: WeatherConfig = WeatherConfig()
     surveys: SurveysConfig
+    traps: TrapsConfig = TrapsConfig()
     forecast: ForecastConfig
     output: OutputConfig = OutputConfig()
     run: RunConfig = RunConfig()

@@ -126,6 +126,18 @@ CROPS = (
     Field(name="harvested", kind="day", doc="day of harvest", required=False, nullable=True),
     _KNOWN,
 )
+TRAPS = (
+    Field(name="trap_id", kind="text", doc="the trap"),
+    Field(name="lon", kind="number", doc="longitude of the trap, WGS 84", unit="°E", low=-180, high=180),
+    Field(name="lat", kind="number", doc="latitude of the trap, WGS 84", unit="°N", low=-90, high=90),
+    Field(name="date", kind="day", doc="the day the trap was emptied"),
+    _KNOWN,
+    Field(name="pest", kind="text", doc="the pest's name in the catalog"),
+    Field(name="count", kind="number", doc="what was in it, of all its nights together; a zero is a finding", low=0,
+          nullable=True),
+    Field(name="nights", kind="number", doc="nights it was lit for; 0: the count says nothing", low=0, high=366),
+    Field(name="working", kind="text", doc="whether it worked; no: the count says nothing", allowed=("yes", "no")),
+)  # fmt: skip
 SIGNALS = (
     _ID,
     Field(name="date", kind="day", doc="day of the overpass"),
@@ -359,6 +371,12 @@ def check_surveys(surveys: pd.DataFrame, source: str = "surveys") -> None:
 def check_crops(crops: pd.DataFrame, source: str = "crops") -> None:
     """Raise :class:`SchemaError` unless every row of ``crops`` is usable."""
     _raise_any(find_problems(crops, CROPS, source), source)
+
+
+def check_traps(traps: pd.DataFrame, source: str = "traps") -> None:
+    """Raise :class:`SchemaError` unless every row of ``traps`` is usable."""
+    _raise_any(find_problems(traps, TRAPS, source), source)
+    _refuse_duplicates(traps, ["trap_id", "pest", "date", "known_at"], source)
 
 
 def check_signals(signals: pd.DataFrame, source: str = "signals") -> None:

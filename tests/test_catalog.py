@@ -33,8 +33,11 @@ from rs_forecast.errors import ConfigError
 
 TABLES = {
     name: getattr(catalog, name)
-    for name in ("BANDS", "INDICES", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS", "WEATHER_FEATURES")
-}
+    for name in (
+        "BANDS", "DISEASES", "INDICES", "INSECTS", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS", "WEATHER_FEATURES",
+        "WET_RULES",
+    )
+}  # fmt: skip
 ROWS = [(name, row) for name, table in TABLES.items() for row in table.values()]
 every_row = pytest.mark.parametrize(("table", "row"), ROWS, ids=[f"{name}-{row.name}" for name, row in ROWS])
 

@@ -272,7 +272,7 @@ def test_credentials_in_a_config_are_refused_by_name_and_never_shown(load, line)
     assert "hushhush" not in message
 
 
-@pytest.mark.parametrize("name", ["traps", "catalog", "scouting"])
+@pytest.mark.parametrize("name", ["catalog", "scouting"])
 def test_a_planned_table_is_refused_by_name(load, name):
     message = refused(load, f'{LEAST}[{name}]\npath = "x"\n')
     assert f", line {NEXT}: [{name}] (" in message

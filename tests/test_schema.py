@@ -44,6 +44,7 @@ def with_places(table):
 CHECKS = {
     "surveys": (schema.SURVEYS, schema.check_surveys),
     "crops": (schema.CROPS, schema.check_crops),
+    "traps": (schema.TRAPS, schema.check_traps),
     "signals": (schema.SIGNALS, schema.check_signals),
     "dataset": (schema.DATASET, schema.check_dataset),
     "risk": (schema.RISK, lambda table, source="risk": schema.check_risk(with_places(table), source)),
