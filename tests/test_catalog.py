@@ -34,8 +34,8 @@ from rs_forecast.errors import ConfigError
 TABLES = {
     name: getattr(catalog, name)
     for name in (
-        "BANDS", "DISEASES", "INDICES", "INSECTS", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS", "WEATHER_FEATURES",
-        "WET_RULES",
+        "BANDS", "DISEASES", "INDICES", "INSECTS", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS",
+        "WEATHER_FEATURES", "WET_RULES",
     )
 }  # fmt: skip
 ROWS = [(name, row) for name, table in TABLES.items() for row in table.values()]

@@ -107,7 +107,7 @@ def test_stocks_are_what_came_in_and_has_not_gone_out():
 
 
 # ---------------------------------------------------------------------------------------------------------- properties
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10**6), order=st.permutations(range(4)))
 def test_property_permuting_sites_and_runs_permutes_results(seed, order):
     weather = random_weather(seed, sites=4)
@@ -141,7 +141,7 @@ def test_property_how_the_runs_are_shared_out_does_not_matter(monkeypatch):
     pd.testing.assert_frame_equal(epirice_course(weather, runs.iloc[:7]), course)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), more=st.lists(st.integers(0, 119), min_size=1, max_size=30))
 def test_property_more_wet_days_never_mean_less_diseased_before_any_is_removed(seed, more):
     """Up to the day of the first removal: later, an earlier epidemic may be over sooner."""

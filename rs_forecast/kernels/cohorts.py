@@ -150,7 +150,8 @@ def _readings(weather, site, first, stages, at, most, carry, begin, end, state, 
         one = np.full((4, 1), np.nan)
         known = _cohort(rows, first[r], days, stages, carry, one, none)
         if days - known <= most and known > 0:
-            state[:, r] = one[:, 0]
+            for k in range(4):
+                state[k, r] = one[k, 0]
             lag[r] = days - known
 
 

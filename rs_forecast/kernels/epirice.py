@@ -107,7 +107,8 @@ def _courses(weather, site, first, epidemics, kept, carry, begin, end, out):  # 
         for k in range(diseases):
             _run(air, constants[k], age[k], curve[k], days, states, flow)
             for s in range(len(kept)):
-                out[s, k, r] = states[kept[s]]
+                for t in range(days):
+                    out[s, k, r, t] = states[kept[s], t]
 
 
 @jit
@@ -189,7 +190,9 @@ def _run(air, constants, age, curve, days, states, flow):  # type: ignore[no-unt
         states[4, t], states[5, t], states[6, t], states[7, t] = senesced, infected, passed, grown
         states[8, t], states[9, t], states[10, t], states[11, t] = loss, diseased, intensity, audpc
         if np.isnan(infected):
-            states[:, t + 1 : days] = np.nan
+            for late in range(t + 1, days):
+                for s in range(len(states)):
+                    states[s, late] = np.nan
             return t + 1
         s += grown - infected - loss
     return days
