@@ -37,26 +37,39 @@ def main() -> None:
     ours(temp[:10], rh[:10], rain[:10])  # compiles
     found = circumstances()
     seconds: dict[str, list[float]] = {name: [] for name in entries}
+    cpu: dict[str, list[float]] = {name: [] for name in entries}
     results: dict[str, FloatArray] = {}
     for turn in range(chosen.repeats):
         for name in chosen.chosen(list(entries)):
             results.pop(name, None)
-            clock = time.perf_counter()
+            clock, used = time.perf_counter(), time.process_time()
             results[name] = entries[name]()
             seconds[name].append(time.perf_counter() - clock)
+            cpu[name].append(time.process_time() - used)
             print(f"  round {turn + 1}: {name} {seconds[name][-1]:.2f} s", flush=True)
     medians = {name: statistics.median(runs) for name, runs in seconds.items() if runs}
     own = medians.get("rs_forecast")
     print_circumstances(found)
     print(f"{sites:,} sites, {DAYS} days, {len(DISEASES)} diseases, medians of {chosen.repeats}\n")
-    rows = [(name, f"{wall:.2f}", f"{wall / own:.1f}" if own else "") for name, wall in medians.items()]
-    print_table(("", "seconds", "times ours"), rows)
+    rows = [
+        (name, f"{wall:.2f}", f"{wall / own:.1f}" if own else "", f"{statistics.median(cpu[name]):.2f}")
+        for name, wall in medians.items()
+    ]
+    print_table(("", "seconds", "times ours", "CPU seconds"), rows)
     differences = compared(results)
     for name, value in differences.items():
         print(f"{name}: {value:.3g}")
     work = {"sites": sites, "days": DAYS, "diseases": len(DISEASES)}
     ratios = {name: wall / own for name, wall in medians.items()} if own else {}
-    record = {**found, "work": work, "medians": medians, "ratios": ratios, "differences": differences, "runs": seconds}
+    record = {
+        **found,
+        "work": work,
+        "medians": medians,
+        "ratios": ratios,
+        "differences": differences,
+        "runs": seconds,
+        "cpu": cpu,
+    }
     write_json(chosen.results / f"process_{sites}.json", record)
 
 

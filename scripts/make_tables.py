@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from rs_forecast.catalog import INDICES, PESTS, WEATHER_FEATURES
+from rs_forecast.catalog import INDICES, INSECTS, PESTS, WEATHER_FEATURES
 from rs_forecast.catalog.indices import GROUPS
 from rs_forecast.schema import WEATHER_VARIABLES
 
@@ -37,8 +38,20 @@ def tables() -> str:
             *index_tables(),
             "### Pests",
             table(("pest", "crop", "event", "threshold verified", "source of the threshold"), pests),
+            "### Insects by degree-days",
+            table(("insect", "stage", "lower [°C]", "upper [°C]", "needs [°C d]", "verified"), insect_rows()),
         )
     )
+
+
+def insect_rows() -> Iterator[tuple[str, ...]]:
+    """Yield a row a stage."""
+    for insect in INSECTS.values():
+        for s in insect.stages:
+            upper = f"{s.upper:g}" if math.isfinite(s.upper) else "none found"
+            yield (
+                f"`{insect.name}`", s.name, f"{s.lower:g}", upper, f"{s.degree_days:.1f}", "yes" if insect.verified else "no"
+            )  # fmt: skip
 
 
 def index_tables() -> Iterator[str]:

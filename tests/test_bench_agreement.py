@@ -17,6 +17,8 @@ import floor
 import rasterio
 from bench_coverage import compared as compared_coverage
 from bench_signals import compared
+from bench_process import compared as compared_runs
+from bench_process import make_weather, ours, peer
 from contestants import CENTRE_POINT, COVERAGE, FLOORS, OURS, REFERENCE, SIGNALS
 from tile import AREA, NORTH, SCENE, WEST, make_parcels, make_tile
 from work import COLUMNS, PIXEL, Work
@@ -81,6 +83,16 @@ def test_oracle_coverage_is_exactextracts(work):
     assert len(gaps) == 3
     assert gaps["sum of weights against area, largest relative difference"] < 1e-6
     assert gaps["weights against exactextract, largest difference"] < 1e-5
+
+
+# --- process models ---------------------------------------------------------------------------------------------------
+def test_epirice_in_numpy_is_ours():
+    weather = make_weather(40)
+    own = ours(*weather)
+    gaps = compared_runs({"rs_forecast": own, "whole": peer(*weather, 40), "parts": peer(*weather, 7)})
+    assert len(gaps) == 2
+    assert max(gaps.values()) < 1e-12
+    assert own[:, :, -1].max(axis=1).min() > 1e-6  # every disease has an epidemic somewhere
 
 
 # --- floor ------------------------------------------------------------------------------------------------------------

@@ -272,6 +272,14 @@ def test_credentials_in_a_config_are_refused_by_name_and_never_shown(load, line)
     assert "hushhush" not in message
 
 
+def test_traps_are_read_and_their_path_is_relative_to_the_file(load):
+    assert load(LEAST).traps.path is None
+    traps = load(f'{LEAST}[traps]\npath = "traps.csv"\ndelay_days = 2\ncolumns = {{ count = "SOLUONG" }}\n').traps
+    assert (traps.path.name, traps.path.is_absolute(), traps.delay_days) == ("traps.csv", True, 2)
+    assert dict(traps.columns) == {"count": "SOLUONG"}
+    assert "found -1" in refused(load, f"{LEAST}[traps]\ndelay_days = -1\n")
+
+
 @pytest.mark.parametrize("name", ["catalog", "scouting"])
 def test_a_planned_table_is_refused_by_name(load, name):
     message = refused(load, f'{LEAST}[{name}]\npath = "x"\n')

@@ -98,8 +98,8 @@ INSECTS: Table[Insect] = Table(
             name="brown_planthopper",
             scientific="Nilaparvata lugens",
             doc="INFERRED: the delta's cycle of 22.38 days, taken at the optimum of 27.5 °C over 12.2 °C, the "
-            "threshold of instars 1 to 3 (11.3 °C for 4 and 5), shared out as 7 days of egg and 12.5 of nymph; no faster "
-            "above 32 °C, which harms it",
+            "threshold of instars 1 to 3 (11.3 °C for 4 and 5), shared out as 7 days of egg and 12.5 of nymph; no "
+            "faster above 32 °C, which harms it",
             stages=(
                 Stage(name="egg", lower=12.2, upper=32.0, degree_days=_HOPPER_CYCLE * _HOPPER_EGG),
                 Stage(name="nymph", lower=12.2, upper=32.0, degree_days=_HOPPER_CYCLE * (1 - _HOPPER_EGG)),

@@ -105,7 +105,7 @@ def _courses(weather, site, first, epidemics, kept, carry, begin, end, out):  # 
             continue
         _fetch(weather, site[r], first[r], days, carry, air)
         for k in range(diseases):
-            _run(air, constants[k], age[k], curve[k], days, states, flow)
+            _run(air, constants[k], age[k], curve[k], days, kept.min() < _INTENSITY, states, flow)
             for s in range(len(kept)):
                 for t in range(days):
                     out[s, k, r, t] = states[kept[s], t]
@@ -122,7 +122,7 @@ def _readings(weather, site, first, epidemics, at, back, most, carry, begin, end
             continue
         _fetch(weather, site[r], first[r], asked + 1, carry, air)
         for k in range(diseases):
-            newest = _run(air, constants[k], age[k], curve[k], asked + 1, states, flow) - 1
+            newest = _run(air, constants[k], age[k], curve[k], asked + 1, False, states, flow) - 1
             if asked - newest <= most:
                 out[0, k, r] = states[_INTENSITY, newest]
                 out[1, k, r] = states[_INTENSITY, max(newest - back, 0)]
@@ -157,8 +157,8 @@ def _fetch(weather, site, first, count, carry, air):  # type: ignore[no-untyped-
 
 
 @jit
-def _run(air, constants, age, curve, days, states, flow):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Fill ``states`` with one run and return how many of its days are known."""
+def _run(air, constants, age, curve, days, whole, states, flow):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Fill ``states`` with one run, its last two rows or the whole, and return how many of its days are known."""
     onset, i0, rate, a = int(constants[0]) - 1, constants[2], constants[3], constants[6]
     p, i = int(constants[4]), int(constants[5])
     most, senescence, growth, wet_rh, wet_rain = constants[7:]
@@ -180,15 +180,19 @@ def _run(air, constants, age, curve, days, states, flow):  # type: ignore[no-unt
         infected = i0 if t == onset else 0.0
         if t > onset:
             rc = _rate(rate * age[t], curve, air[0, t], air[1, t], air[2, t], wet_rh, wet_rain)
-            healthy = 1.0 - diseased / (s + diseased)
-            infected = infectious * rc * (healthy if a == 1.0 else healthy**a)
+            infected = infectious * rc
+            if infected != 0.0:  # on most days nothing is, and the power is dear
+                healthy = 1.0 - diseased / (s + diseased)
+                infected *= healthy if a == 1.0 else healthy**a
         intensity = (diseased - removed) / (s + diseased - removed)
         if t > 0:
             audpc += 0.5 * (before + intensity)
         before = intensity
-        states[0, t], states[1, t], states[2, t], states[3, t] = s, latent, infectious, removed
-        states[4, t], states[5, t], states[6, t], states[7, t] = senesced, infected, passed, grown
-        states[8, t], states[9, t], states[10, t], states[11, t] = loss, diseased, intensity, audpc
+        states[10, t], states[11, t] = intensity, audpc
+        if whole:
+            states[0, t], states[1, t], states[2, t], states[3, t] = s, latent, infectious, removed
+            states[4, t], states[5, t], states[6, t], states[7, t] = senesced, infected, passed, grown
+            states[8, t], states[9, t] = loss, diseased
         if np.isnan(infected):
             for late in range(t + 1, days):
                 for s in range(len(states)):
