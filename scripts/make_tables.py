@@ -49,9 +49,8 @@ def insect_rows() -> Iterator[tuple[str, ...]]:
     for insect in INSECTS.values():
         for s in insect.stages:
             upper = f"{s.upper:g}" if math.isfinite(s.upper) else "none found"
-            yield (
-                f"`{insect.name}`", s.name, f"{s.lower:g}", upper, f"{s.degree_days:.1f}", "yes" if insect.verified else "no"
-            )  # fmt: skip
+            verified = "yes" if insect.verified else "no"
+            yield f"`{insect.name}`", s.name, f"{s.lower:g}", upper, f"{s.degree_days:.1f}", verified
 
 
 def index_tables() -> Iterator[str]:

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import floor
 import rasterio
 from bench_coverage import compared as compared_coverage
-from bench_signals import compared
 from bench_process import compared as compared_runs
 from bench_process import make_weather, ours, peer
+from bench_signals import compared
 from contestants import CENTRE_POINT, COVERAGE, FLOORS, OURS, REFERENCE, SIGNALS
 from tile import AREA, NORTH, SCENE, WEST, make_parcels, make_tile
 from work import COLUMNS, PIXEL, Work

@@ -93,21 +93,29 @@ def test_the_property_has_peaks_to_show():
     assert sum(some) > 20
 
 
-def test_oracle_a_peak_by_the_words_of_the_rule():
-    rng = np.random.default_rng(4)
-    counts = np.round(np.exp(4 + 1.5 * np.sin(np.arange(120) / 4) + rng.normal(0, 0.5, 120)))
-    level = [np.mean(np.log1p(counts[max(0, d - 1) : d + 2])) for d in range(120)]
-    expected = []
-    for d in range(120):
+def plain_peaks(counts):
+    """Return the days that are peaks by the words of the rule, known on the last day."""
+    count, found = len(counts), []
+    level = [np.mean(np.log1p(counts[max(0, d - 1) : d + 2])) for d in range(count)]
+    for d in range(count):
         left, right = level[max(0, d - BEFORE) : d], level[d + 1 : d + 1 + PASSED]
-        if len(left) < 3 or len(right) < 3 or d + PASSED + 1 > 119:
+        if len(left) < 3 or len(right) < 3 or d + PASSED + 1 > count - 1:
             continue
         steep = level[d] - max(min(left), min(right)) >= np.log(2)
         if level[d] > max(left) and level[d] >= max(right) and steep and level[d] >= np.log1p(10):
-            expected.append(d)
-    found = trap_peaks(traps_of(counts), START + pd.Timedelta(days=119))
-    assert (found["peak"] - START).dt.days.tolist() == expected
-    assert len(expected) > 2
+            found.append(d)
+    return found
+
+
+def test_oracle_peaks_by_the_words_of_the_rule():
+    total = 0
+    for seed in range(6):
+        noise = np.random.default_rng(seed).normal(0, 0.5, 120)
+        counts = np.round(np.exp(4 + 1.5 * np.sin(np.arange(120) / 4) + noise))
+        found = trap_peaks(traps_of(counts), START + pd.Timedelta(days=119))
+        assert (found["peak"] - START).dt.days.tolist() == plain_peaks(counts)
+        total += len(found)
+    assert total > 6
 
 
 def test_what_says_nothing_is_missing_and_not_zero():
