@@ -204,6 +204,9 @@ class TrapsConfig(_Part):
     delay_days: Annotated[int, Field(ge=0, le=365)] = 7
     columns: Mapping[str, str] = {}
     encoding: str | None = None
+    date_order: DateOrder | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
 
 
 class ForecastConfig(_Part):
@@ -310,7 +313,7 @@ class Config(_Part):
             with _blamed_on(part, "source"):
                 if source not in ("none", *_DOWNLOADED) and path is None:
                     raise ConfigError(f'source = "{source}" needs a path')
-        for part in ("surveys", "weather"):
+        for part in ("surveys", "weather", "traps"):
             signs = getattr(self, part)
             with _blamed_on(part, "thousands"):
                 if signs.thousands is not None and signs.thousands == (signs.decimal or "."):

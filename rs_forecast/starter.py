@@ -90,6 +90,15 @@ delay_days = 7                       # days from a visit to your desk, for rows 
 # encoding = "tcvn3"
 # columns = {{ date = "NGAY", value = "MATDO" }}
 
+[traps]                              # light traps: trap_id, lon, lat, date, pest, count, and if known nights, working
+# path = "data/traps.csv"
+# delay_days = 7
+# date_order = "dmy"
+# decimal = ","
+# thousands = "."
+# encoding = "tcvn3"
+# columns = {{ count = "SOLUONG" }}
+
 [forecast]
 pests = ["brown_planthopper"]        # of the catalogue, or declared below
 horizons_weeks = [1, 2]              # weeks ahead, each a map

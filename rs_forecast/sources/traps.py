@@ -12,6 +12,7 @@ import pandas as pd
 from rs_forecast.catalog import PESTS, Pest
 from rs_forecast.errors import NoDataError, listing
 from rs_forecast.schema import TRAPS, Problem, check_traps, day, describe, drop_rows
+from rs_forecast.sources._notation import Notation
 from rs_forecast.sources._tables import mark_synthetic, read_table, unknown_names
 
 _OPTIONAL = frozenset({"known_at", "nights", "working"})
@@ -31,6 +32,9 @@ def read_traps(
     pests: Mapping[str, Pest] | None = None,
     today: object = None,
     encoding: str | None = None,
+    date_order: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
 ) -> pd.DataFrame:
     """Read light-trap counts (CSV, XLSX, or GeoJSON points), one row a trap, day and pest.
 
@@ -48,6 +52,8 @@ def read_traps(
         Known pests by name; by default the catalog's.
     today
         No day may be later; by default today in UTC.
+    date_order, decimal, thousands
+        How the file writes days (``"dmy"``, ``"mdy"``) and numbers, where it is not 2026-03-02 and 1054.5.
 
     Returns
     -------
@@ -68,7 +74,10 @@ def read_traps(
     DataWarning
         Names each row left out, and why.
     """
-    table, problems, source = read_table(path, _INPUT, what="traps", columns=columns, encoding=encoding)
+    notation = Notation(date_order=date_order, decimal=decimal, thousands=thousands)
+    table, problems, source = read_table(
+        path, _INPUT, what="traps", columns=columns, encoding=encoding, notation=notation
+    )
     table = table.reindex(columns=[f.name for f in TRAPS]).astype({f.name: _TYPES[f.kind] for f in TRAPS})
     now = day(today) if today is not None else day(pd.Timestamp.now("UTC"))
     words = table["working"].str.lower()
