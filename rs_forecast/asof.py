@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from rs_forecast import schema
-from rs_forecast.errors import LeakageError, listing
 
 SIGNAL_KEY = (schema.PARCEL, "date")
 WEATHER_KEY = ("site", "date")
+TRAP_KEY = ("trap_id", "pest", "date")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ class Tables:
     weights: pd.DataFrame
     surveys: pd.DataFrame
     crops: pd.DataFrame
+    traps: pd.DataFrame
 
 
 class Versions:
@@ -62,6 +63,7 @@ class AsOf:
     def __init__(self, tables: Tables) -> None:
         self._signals = Versions(tables.signals, SIGNAL_KEY)
         self._weather = Versions(tables.weather, WEATHER_KEY)
+        self._traps = Versions(tables.traps, TRAP_KEY)
         # of several visits of one day the highest finding is the last, as it is for the label
         self._surveys = tables.surveys.sort_values([schema.PARCEL, "date", "value", "known_at"], kind="stable")
         self._crops = tables.crops.sort_values([schema.PARCEL, "sown", "known_at"], kind="stable")
@@ -75,16 +77,5 @@ class AsOf:
             weights=self._weights,
             surveys=self._surveys.loc[self._surveys["known_at"] <= issued],
             crops=self._crops.loc[self._crops["known_at"] <= issued],
-        )
-
-
-def check_known(table: pd.DataFrame, issued: pd.Timestamp, what: str) -> None:
-    """Raise :class:`LeakageError` if ``table`` holds a row that was not known at ``issued``."""
-    late = table["known_at"] > issued
-    if late.any():
-        rows = table.loc[late]
-        first = [f"{row.known_at:%Y-%m-%d}" for row in rows.head(3).itertuples()]
-        raise LeakageError(
-            f"{what}: {len(rows)} rows were known only after the issue date {issued:%Y-%m-%d} (known at "
-            f"{listing(first)}); cut the tables with rs_forecast.asof before features are computed"
+            traps=self._traps.at(issued),
         )

@@ -37,6 +37,8 @@ class _Ground(NamedTuple):
     zone: NDArray[np.int64]
     texts: pd.DataFrame
     """Commune, sub-zone and crop, as far as they are known."""
+    spots: tuple[NDArray[np.float64], Any] | None
+    """A point in each parcel, (parcel, 2) [m], and its CRS; where there are traps to measure from."""
 
 
 class _Asked(NamedTuple):
@@ -62,6 +64,7 @@ def build_dataset(
     issued: Any = None,
     until: Any = None,
     crops: pd.DataFrame | None = None,
+    traps: pd.DataFrame | None = None,
     pests: Mapping[str, Pest] = PESTS,
     seasons: Sequence[Season] = tuple(SEASONS.values()),
     progress: Callable[[int, int], None] | None = None,
@@ -70,9 +73,9 @@ def build_dataset(
 
     Parameters
     ----------
-    parcels, signals, weather, surveys, crops
-        Tables of :func:`read_parcels`, :func:`extract_signals`, :func:`get_weather`, :func:`read_surveys` and
-        ``read_crops``; a source that is not there is None.
+    parcels, signals, weather, surveys, crops, traps
+        Tables of :func:`read_parcels`, :func:`extract_signals`, :func:`get_weather`, :func:`read_surveys`,
+        ``read_crops`` and ``read_traps``; a source that is not there is None.
     pest, horizon_weeks
         One or more pests, and weeks ahead.
     issued
@@ -105,8 +108,8 @@ def build_dataset(
         raise ConfigError(
             f"a forecast needs a pest and weeks ahead of at least 1; found {pest!r} and {horizon_weeks!r}"
         )
-    tables = _tables(signals, weather, surveys, crops)
-    ground = _ground(parcels)
+    tables = _tables(signals, weather, surveys, crops, traps)
+    ground = _ground(parcels, measured=len(tables.traps) > 0)
     if issued is not None:
         day = schema.day(issued)
         unknown = np.arange(len(parcels)), np.full(len(parcels), np.nan), np.full(len(parcels), _NEVER)
@@ -125,7 +128,9 @@ def build_dataset(
     geometry = parcels.geometry.array[np.concatenate(places)]
     out = gpd.GeoDataFrame(table, geometry=geometry, crs=parcels.crs, copy=False)
     out.attrs["synthetic"] = any(
-        bool(t.attrs.get("synthetic")) for t in (parcels, signals, surveys, crops, *(weather or ())) if t is not None
+        bool(t.attrs.get("synthetic"))
+        for t in (parcels, signals, surveys, crops, traps, *(weather or ()))
+        if t is not None
     )
     return out
 
@@ -145,10 +150,12 @@ def _rows_at(
         pest.name: features.survey_features(known.surveys, pest, ground.ids, ground.zone, issued, list(weeks.values()))
         for pest in {one.pest.name: one.pest for one in asked}.values()
     }
+    models = _process_columns(known, {one.pest.name: one.pest for one in asked}, ground, issued)
     columns = [
         {
             **imagery,
             **weather,
+            **models[one.pest.name],
             **visits[one.pest.name][list(weeks).index(one.horizon)],
             **features.crop_features(known.crops, ground.ids, issued, weeks[one.horizon]),
             **features.calendar_features(len(ground.ids), weeks[one.horizon]),
@@ -169,6 +176,23 @@ def _rows_at(
 
     share_out(fill, range(len(names)), threads=None if block.size > _LARGE else 1)
     return pd.concat([head, pd.DataFrame(block.T, columns=names, copy=False)], axis=1)
+
+
+def _process_columns(
+    known: Tables, pests: Mapping[str, Pest], ground: _Ground, issued: pd.Timestamp
+) -> dict[str, features.Columns]:
+    """Return what process models and traps say, by pest; all pests have the columns that one of them has."""
+    out: dict[str, features.Columns] = {name: {} for name in pests}
+    modelled = any(pest.process for pest in pests.values())
+    sown = features.newest_sowing(known.crops, ground.ids, issued) if modelled else None
+    for name, pest in pests.items():
+        if sown is not None:
+            out[name] |= features.process_features(known.weather, known.weights, ground.ids, sown, pest, issued)
+        if ground.spots is not None:
+            out[name] |= features.trap_features(
+                known.traps, known.weather, known.weights, ground.ids, ground.spots, pest, issued
+            )
+    return out
 
 
 def _head(
@@ -254,12 +278,16 @@ def _labelled(
     return wanted
 
 
-def _ground(parcels: gpd.GeoDataFrame) -> _Ground:
+def _ground(parcels: gpd.GeoDataFrame, *, measured: bool) -> _Ground:
     texts = pd.DataFrame({name: _texts(parcels, name) for name in (*_ZONES, "crop")}, copy=False)
     zone = texts["sub_zone"].fillna(texts["commune_code"]).fillna("")
     ids = pd.Index(parcels[schema.PARCEL])
     rank = np.arange(len(ids)) if ids.is_monotonic_increasing else np.argsort(ids.argsort())
-    return _Ground(ids, rank, pd.factorize(zone)[0].astype(np.int64), texts)
+    spots = None
+    if measured:
+        points = parcels.geometry.to_crs(parcels.estimate_utm_crs()).centroid
+        spots = np.column_stack([points.x, points.y]), points.crs
+    return _Ground(ids, rank, pd.factorize(zone)[0].astype(np.int64), texts, spots)
 
 
 def _texts(parcels: gpd.GeoDataFrame, name: str) -> Any:
@@ -275,6 +303,7 @@ def _tables(
     weather: tuple[pd.DataFrame, pd.DataFrame] | None,
     surveys: pd.DataFrame | None,
     crops: pd.DataFrame | None,
+    traps: pd.DataFrame | None,
 ) -> Tables:
     rows, weights = weather if weather is not None else (None, None)
     tables = Tables(
@@ -283,11 +312,13 @@ def _tables(
         weights=_or_empty(weights, schema.WEATHER_WEIGHTS),
         surveys=_or_empty(surveys, schema.SURVEYS),
         crops=_or_empty(crops, schema.CROPS),
+        traps=_or_empty(traps, schema.TRAPS),
     )
     schema.check_signals(tables.signals)
     schema.check_weather(tables.weather, tables.weights)
     schema.check_surveys(tables.surveys)
     schema.check_crops(tables.crops)
+    schema.check_traps(tables.traps)
     return tables
 
 

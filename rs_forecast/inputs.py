@@ -1,4 +1,4 @@
-"""Everything a config names, read: parcels, signals, weather, surveys, crops."""
+"""Everything a config names, read: parcels, signals, weather, surveys, crops, traps."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rs_forecast.sources.crops import read_crops
 from rs_forecast.sources.parcels import read_parcels
 from rs_forecast.sources.scene import Scene, scenes_table
 from rs_forecast.sources.surveys import read_surveys
+from rs_forecast.sources.traps import read_traps
 from rs_forecast.sources.weather import Weather, get_weather
 from rs_forecast.store import SignalStore
 from rs_forecast.workspace import Workspace
@@ -40,6 +41,7 @@ class Inputs:
     weather: Weather | None
     surveys: pd.DataFrame
     crops: pd.DataFrame | None
+    traps: pd.DataFrame | None
     scenes: pd.DataFrame
     missing: tuple[str, ...]
     known_at: tuple[str, ...]
@@ -56,23 +58,24 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
     parcels = config_parcels(config)
     report_progress(tell, "parcels", 1, 1)
     surveys = config_surveys(config, parcels)
-    crops = config_crops(config, parcels)
+    crops, traps = config_crops(config, parcels), config_traps(config)
     report_progress(tell, "surveys", 1, 1)
     missing: list[str] = []
     weather = _attempt("weather", missing, lambda: config_weather(config, parcels))
     found = _attempt("imagery", missing, lambda: _imagery(config, parcels, until, tell))
     none = None if config.imagery.source == "none" else empty_signals(config.imagery.indices)
     scenes, signals, marked = found or (scenes_table([]), none, False)
-    tables = (parcels, surveys, crops, *(weather or ()))
+    tables = (parcels, surveys, crops, traps, *(weather or ()))
     return Inputs(
         parcels=parcels,
         signals=signals,
         weather=weather,
         surveys=surveys,
         crops=crops,
+        traps=traps,
         scenes=scenes,
         missing=tuple(missing),
-        known_at=_assumed(config, surveys, crops, scenes),
+        known_at=_assumed(config, surveys, crops, traps, scenes),
         synthetic=marked or any(bool(t.attrs.get("synthetic")) for t in tables if t is not None),
     )
 
@@ -122,6 +125,24 @@ def config_crops(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame | No
         encoding=part.encoding,
         date_order=part.date_order,
         today=config.today,
+    )
+
+
+def config_traps(config: Config) -> pd.DataFrame | None:
+    """Read the light-trap counts that ``config`` names."""
+    part = config.traps
+    if part.path is None:
+        return None
+    return read_traps(
+        part.path,
+        delay_days=part.delay_days,
+        columns=part.columns,
+        pests=config.all_pests,
+        today=config.today,
+        encoding=part.encoding,
+        date_order=part.date_order,
+        decimal=part.decimal,
+        thousands=part.thousands,
     )
 
 
@@ -208,10 +229,15 @@ def _attempt[Found](what: str, missing: list[str], get: Callable[[], Found]) -> 
 
 
 def _assumed(
-    config: Config, surveys: pd.DataFrame, crops: pd.DataFrame | None, scenes: pd.DataFrame
+    config: Config,
+    surveys: pd.DataFrame,
+    crops: pd.DataFrame | None,
+    traps: pd.DataFrame | None,
+    scenes: pd.DataFrame,
 ) -> tuple[str, ...]:
     said = []
-    for name, table, delay in (("surveys", surveys, "visit"), ("crops", crops, "sowing")):
+    tables = (("surveys", surveys, "visit"), ("crops", crops, "sowing"), ("traps", traps, "count"))
+    for name, table, delay in tables:
         count = 0 if table is None else int(table.attrs.get("known_at_assumed", 0))
         if table is not None and count:
             said.append(f"{name}: {count} rows taken as known {table.attrs.get('delay_days')} days after the {delay}")

@@ -122,6 +122,7 @@ def _dataset(
         inputs.weather,
         inputs.surveys,
         crops=inputs.crops,
+        traps=inputs.traps,
         pest=config.forecast.pests,
         horizon_weeks=config.forecast.horizons_weeks,
         issued=issued,

@@ -35,7 +35,7 @@ LATEST = "latest.json"
 CLOUDS = "clouds.csv"
 _PLACES: Any = {
     "workspace": True, "compute": True, "output": {"dir"}, "region": {"communes"}, "parcels": {"path"},
-    "crops": {"path"}, "imagery": {"path"}, "weather": {"path"}, "surveys": {"path"},
+    "crops": {"path"}, "traps": {"path"}, "imagery": {"path"}, "weather": {"path"}, "surveys": {"path"},
 }  # fmt: skip
 """Where files lie, and who does the work, does not count for what is made from them."""
 
@@ -179,7 +179,7 @@ def _clouds(inputs: Inputs, issued: pd.Timestamp) -> tuple[dict[str, Any], dict[
 
 def _input_files(config: Config) -> dict[str, dict[str, str]]:
     """Name and hash of every input table, by what it is; a folder's files one by one."""
-    parts = ("parcels", "surveys", "crops", "weather")
+    parts = ("parcels", "surveys", "crops", "traps", "weather")
     found: dict[str, dict[str, str]] = {}
     for part in parts:
         path: Path | None = getattr(config, part).path

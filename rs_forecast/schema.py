@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rs_forecast.errors import DataWarning, SchemaError, listing, suggest
+from rs_forecast.errors import DataWarning, LeakageError, SchemaError, listing, suggest
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -377,6 +377,18 @@ def check_traps(traps: pd.DataFrame, source: str = "traps") -> None:
     """Raise :class:`SchemaError` unless every row of ``traps`` is usable."""
     _raise_any(find_problems(traps, TRAPS, source), source)
     _refuse_duplicates(traps, ["trap_id", "pest", "date", "known_at"], source)
+
+
+def check_known(table: pd.DataFrame, issued: pd.Timestamp, what: str) -> None:
+    """Raise :class:`LeakageError` if ``table`` holds a row that was not known at ``issued``."""
+    late = table["known_at"] > issued
+    if late.any():
+        rows = table.loc[late]
+        first = [f"{row.known_at:%Y-%m-%d}" for row in rows.head(3).itertuples()]
+        raise LeakageError(
+            f"{what}: {len(rows)} rows were known only after the issue date {issued:%Y-%m-%d} (known at "
+            f"{listing(first)}); cut the tables with rs_forecast.asof before features are computed"
+        )
 
 
 def check_signals(signals: pd.DataFrame, source: str = "signals") -> None:

@@ -1,4 +1,4 @@
-"""Small SYNTHETIC tables for tests of time: parcels, signals, weather, surveys, crops with random known_at."""
+"""Small SYNTHETIC tables for tests of time: parcels, signals, weather, surveys, crops, traps with random known_at."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def make_tables(rng: np.random.Generator, count: int = 6, days: int = 900) -> Ta
         ),
         surveys=_surveys(rng, ids, days),
         crops=_crops(rng, ids, days),
+        traps=_traps(rng, days),
     )
 
 
@@ -104,4 +105,23 @@ def _crops(rng: np.random.Generator, ids: np.ndarray, days: int) -> pd.DataFrame
     sown = day + rng.integers(0, 15, len(day))
     return pd.DataFrame(
         {"parcel_id": ids[who], "sown": _dates(sown), "known_at": _dates(sown + rng.integers(0, 30, len(day)))}
+    )
+
+
+def _traps(rng: np.random.Generator, days: int) -> pd.DataFrame:
+    """Counts that rise and fall every month at two traps among the parcels, some nights of a trap that did not work."""
+    day, trap = (part.ravel() for part in np.meshgrid(np.arange(days), np.arange(2)))
+    level = 100 * np.exp(2 * np.sin(2 * np.pi * (day + 9 * trap) / 30))
+    return pd.DataFrame(
+        {
+            "trap_id": np.array(["t0", "t1"])[trap],
+            "lon": np.array([105.912, 105.915])[trap],
+            "lat": np.array([9.949, 9.949])[trap],
+            "date": _dates(day),
+            "known_at": _dates(day + rng.integers(0, 6, len(day))),
+            "pest": PEST,
+            "count": rng.poisson(level).astype(float),
+            "nights": 1.0,
+            "working": rng.choice(["yes", "yes", "yes", "no"], len(day)),
+        }
     )

@@ -49,6 +49,8 @@ class Pest:
     """Code of EPPO's database, where known."""
     imagery_sees: str = ""
     imagery_misses: str = ""
+    process: str = ""
+    """Row of :mod:`rs_forecast.catalog.diseases` or ``insects`` whose model tells of it; empty: none does."""
     biology: str = ""
     """Where ``drivers`` come from."""
     source: str = ""
@@ -150,6 +152,7 @@ PESTS: Table[Pest] = Table(
         ),
         Pest(
             name="leaf_folder",
+            process="leaf_folder",
             crop="rice",
             event="density >= 25",
             unit="larvae/m2",
@@ -167,6 +170,7 @@ PESTS: Table[Pest] = Table(
         ),
         Pest(
             name="stem_borer",
+            process="striped_borer",
             crop="rice",
             event="dead_hearts >= 5",
             unit="%",
@@ -191,6 +195,7 @@ PESTS: Table[Pest] = Table(
         ),
         Pest(
             name="leaf_blast",
+            process="leaf_blast",
             crop="rice",
             event="incidence >= 5",
             unit="%",
@@ -213,6 +218,7 @@ PESTS: Table[Pest] = Table(
         ),
         Pest(
             name="neck_blast",
+            process="leaf_blast",
             crop="rice",
             event="incidence >= 2.5",
             unit="%",
@@ -230,6 +236,7 @@ PESTS: Table[Pest] = Table(
         ),
         Pest(
             name="bacterial_blight",
+            process="bacterial_blight",
             crop="rice",
             event="incidence >= 10",
             unit="%",
@@ -247,6 +254,7 @@ PESTS: Table[Pest] = Table(
         ),
         Pest(
             name="sheath_blight",
+            process="sheath_blight",
             crop="rice",
             event="incidence >= 10",
             unit="%",

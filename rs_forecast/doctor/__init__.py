@@ -18,6 +18,7 @@ from rs_forecast.doctor.tables import (
     check_crops,
     check_parcels,
     check_surveys,
+    check_traps,
     check_weather,
 )
 from rs_forecast.errors import ConfigError, RsForecastError, listing, noted
@@ -82,6 +83,7 @@ CHECKS: Mapping[str, Check] = {
     "parcels": check_parcels,
     "surveys": check_surveys,
     "crops": check_crops,
+    "traps": check_traps,
     "weather": check_weather,
     "imagery": check_imagery,
     "signals": check_signals,

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from rs_forecast.doctor.finding import Finding, Patient, fail, late, ok, span, warning
-from rs_forecast.inputs import config_communes, config_crops, config_parcels, config_surveys, config_weather
+from rs_forecast.inputs import (
+    config_communes,
+    config_crops,
+    config_parcels,
+    config_surveys,
+    config_traps,
+    config_weather,
+)
 from rs_forecast.sources.control_points import ControlPoint, explain_miss, miss
 
 
@@ -82,6 +89,15 @@ def check_crops(patient: Patient) -> Iterator[Finding]:
         return
     patient.marked["crops"] = bool(crops.attrs.get("synthetic"))
     yield ok("crops", f"{len(crops)} rows, sown {span(crops, 'sown')}")
+
+
+def check_traps(patient: Patient) -> Iterator[Finding]:
+    """Rows of light traps, and when they were emptied."""
+    traps = config_traps(patient.config)
+    if traps is None:
+        return
+    patient.marked["traps"] = bool(traps.attrs.get("synthetic"))
+    yield ok("traps", f"{len(traps)} rows of {traps['trap_id'].nunique()} traps, {span(traps, 'date')}")
 
 
 def check_weather(patient: Patient) -> Iterator[Finding]:

@@ -6,9 +6,11 @@ known, so that the days by which a source is late shift a window and do not thin
 
 from rs_forecast.features._columns import Columns
 from rs_forecast.features.calendar import calendar_features
-from rs_forecast.features.crops import crop_features
+from rs_forecast.features.crops import crop_features, newest_sowing
 from rs_forecast.features.imagery import SIGNAL_STATS, signal_features
+from rs_forecast.features.process import process_features
 from rs_forecast.features.surveys import survey_features
+from rs_forecast.features.traps import trap_features
 from rs_forecast.features.weather import weather_features
 
 EVERYWHERE = frozenset(
@@ -23,7 +25,10 @@ __all__ = [
     "Columns",
     "calendar_features",
     "crop_features",
+    "newest_sowing",
+    "process_features",
     "signal_features",
     "survey_features",
+    "trap_features",
     "weather_features",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rs_forecast import schema
 from rs_forecast.kernels.series import Window
 
 Columns = dict[str, NDArray[np.float64]]
@@ -34,6 +35,13 @@ def places(parcel: pd.Series, ids: pd.Index) -> Codes:
     """Return the position of each parcel among ``ids``, -1 for none."""
     names = pd.Index(parcel)
     return np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
+
+
+def main_sites(weights: pd.DataFrame, ids: pd.Index) -> NDArray[np.object_]:
+    """Return the weather site of greatest weight of each parcel, None where it has none."""
+    own = weights.sort_values("weight", kind="stable", ascending=False).drop_duplicates(schema.PARCEL)
+    found = own.set_index(schema.PARCEL)["site"].reindex(ids)
+    return found.astype("object").where(found.notna(), None).to_numpy()
 
 
 def group_mean(value: NDArray[np.float64], group: Codes) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rs_forecast import asof, schema
+from rs_forecast import schema
 from rs_forecast.features._columns import (
     Codes,
     Columns,
@@ -49,7 +49,7 @@ def signal_features(
     issued
         The issue date.
     """
-    asof.check_known(signals, issued, "signals")
+    schema.check_known(signals, issued, "signals")
     rows, key = rows_of_parcels(signals[schema.PARCEL], ids, (signals["date"] <= issued).to_numpy())
     days = day_numbers(signals["date"])[rows]
     order, starts = series.pack(key, days, len(ids))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rs_forecast import asof, schema
+from rs_forecast import schema
 from rs_forecast.catalog import Pest
 from rs_forecast.features._columns import Codes, Columns, day_number, day_numbers, each, everywhere, places
 from rs_forecast.kernels import series
@@ -37,7 +37,7 @@ def survey_features(
     over the two weeks, ``survey_region_trend``. ``survey_week_event_rate``: events around the valid week in past years,
     pulled towards the rate of all weeks where visits are few.
     """
-    asof.check_known(surveys, issued, "surveys")
+    schema.check_known(surveys, issued, "surveys")
     own = surveys.loc[(surveys["pest"] == pest.name) & (surveys["date"] <= issued)]
     key = places(own[schema.PARCEL], ids)
     own, key = own.loc[key >= 0], key[key >= 0]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rs_forecast import asof, schema
+from rs_forecast import schema
 from rs_forecast.catalog import WEATHER_FEATURES, WeatherFeature
 from rs_forecast.features._columns import Codes, Columns, day_number, day_numbers, mean_of, past_years, places
 from rs_forecast.kernels import series
@@ -25,7 +25,7 @@ def weather_features(weather: pd.DataFrame, weights: pd.DataFrame, ids: pd.Index
     A window needs two thirds of its days. A site whose newest day is over two weeks old gives none. An anomaly is taken
     against the same days of the past years that are on record.
     """
-    asof.check_known(weather, issued, "weather")
+    schema.check_known(weather, issued, "weather")
     past = weather.loc[weather["date"] <= issued]
     site, names = pd.factorize(weights["site"])
     sites = pd.Index(names)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rs_forecast.errors import ConfigError, LeakageError, SchemaError, listing
+from rs_forecast import schema
+from rs_forecast.errors import ConfigError, SchemaError, listing
 from rs_forecast.kernels import series
 from rs_forecast.schema import day
 
@@ -105,12 +106,7 @@ def pack_weather(
     _require(weather, ("site", "date", *need), "weather", "without it the model has nothing to go by")
     until = None if issued is None else day(issued)
     if until is not None and "known_at" in weather:
-        late = weather["known_at"] > until
-        if late.any():
-            raise LeakageError(
-                f"weather: {int(late.sum())} rows were known only after the issue date {until:%Y-%m-%d}; cut the table "
-                "with rs_forecast.asof before a model reads it"
-            )
+        schema.check_known(weather, until, "weather")
     days = day_numbers(weather["date"])
     use = days >= since if until is None else (days >= since) & (days <= day_number(until))
     rows = weather.loc[use]

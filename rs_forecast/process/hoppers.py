@@ -14,8 +14,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rs_forecast import schema
 from rs_forecast.catalog.insects import INSECTS, Insect
-from rs_forecast.errors import LeakageError, SchemaError, listing
+from rs_forecast.errors import SchemaError, listing
 from rs_forecast.process._tables import Days, Floats, day_number, day_numbers, days_of
 from rs_forecast.process.stages import MOST_LAG, stage_names, stages_at
 from rs_forecast.schema import check_traps, day
@@ -164,12 +165,7 @@ def hopper_clock(
 def _nightly(traps: pd.DataFrame, issued: pd.Timestamp, pest: str) -> tuple[np.ndarray, int, Floats]:
     """Return traps, the first day, and the count a night, (trap, day); NaN where nothing is known."""
     check_traps(traps)
-    late = traps["known_at"] > issued
-    if late.any():
-        raise LeakageError(
-            f"traps: {int(late.sum())} rows were known only after the issue date {issued:%Y-%m-%d}; leave them out "
-            "before a model reads the table"
-        )
+    schema.check_known(traps, issued, "traps")
     own = traps[(traps["pest"] == pest) & (traps["date"] <= issued)]
     own = own.sort_values("known_at", kind="stable").drop_duplicates(["trap_id", "date"], keep="last")
     names = np.sort(own["trap_id"].unique())
