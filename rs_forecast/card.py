@@ -51,6 +51,7 @@ def make_card(
     pests: Mapping[str, Pest],
     known_at: Sequence[str],
     synthetic: bool,
+    weather_ahead: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the card of a model.
 
@@ -68,6 +69,8 @@ def make_card(
         The catalogue, from which what is known of the pests goes into the card.
     known_at
         What was assumed of the days rows became known, in words.
+    weather_ahead
+        What weather features of the coming days were made from: ``attrs`` of the dataset.
     """
     card = {
         "format": CARD_VERSION,
@@ -77,7 +80,7 @@ def make_card(
         "features": [_feature_row(name) for name in features],
         "dropped_features": dict(dropped),
         "pest_codes": dict(codes),
-        "training": _training(rows),
+        "training": _training(rows) | ({"weather_ahead": weather_ahead} if weather_ahead else {}),
         "preset": _preset_row(preset),
         "seed": seed,
         "calibration": calibration.to_dict(),

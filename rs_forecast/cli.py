@@ -175,8 +175,9 @@ def fetch(
     again: Annotated[bool, typer.Option("--again", help="Also what was evicted or is in quarantine.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download the scenes that the config's imagery source has and the store lacks; what was killed is resumed."""
+    """Download the scenes and the weather that the config's sources have and the store lacks; a kill is resumed."""
     from rs_forecast import fetch as work
+    from rs_forecast.fetch_weather import fetch_weather, has_service
 
     settings = _load(config, None)
     if other is None and start is None:
@@ -185,20 +186,30 @@ def fetch(
         raise ConfigError(
             "fetch: --from copies all that is newer there; take out --start, --end, --dry-run and --again"
         )
+    imagery, weather = None, None
     with _Bars() as tell:
         if other is not None:
-            report = work.import_scenes(settings, other, tell=tell)
+            imagery = work.import_scenes(settings, other, tell=tell)
         else:
-            told = None if as_json else (lambda plan: _err.print(plan.plan()))
-            report = work.fetch(settings, start=start, end=end, dry_run=dry_run, again=again, tell=tell, planned=told)
-    _warn(report.warnings)
+            if has_service(settings):
+                first, last = work.asked_days(settings, start, end)
+                weather = fetch_weather(settings, start=first, end=last, dry_run=dry_run, tell=tell)
+            if weather is None or settings.imagery.source in work.downloaded():
+                told = None if as_json else (lambda plan: _err.print(plan.plan()))
+                imagery = work.fetch(
+                    settings, start=start, end=end, dry_run=dry_run, again=again, tell=tell, planned=told
+                )
+    reports = [report for report in (weather, imagery) if report is not None]
+    code = max((report.exit_code for report in reports), default=0)
+    _warn(imagery.warnings if imagery else ())
     if as_json:
-        _print_json(report.to_dict())
+        content = imagery.to_dict() if imagery else {}
+        _print_json({**content, **({"weather": weather.to_dict()} if weather else {}), "exit_code": code})
     else:
-        typer.echo(report.plan() if dry_run else report.result())
-    if report.fetched.shortage:
-        _err.print(f"error: {report.fetched.shortage}")
-    raise typer.Exit(report.exit_code)
+        typer.echo("\n".join(report.plan() if dry_run else report.result() for report in reports))
+    if imagery and imagery.fetched.shortage:
+        _err.print(f"error: {imagery.fetched.shortage}")
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -34,6 +34,14 @@ _KEYS_OF = {
     "token_url": ("sentinelhub",), "collection": _DOWNLOADED, "allow_hosts": _DOWNLOADED, "budget_gb": _DOWNLOADED,
 }  # fmt: skip
 """Keys of ``[imagery]`` that only some sources know."""
+_SERVICES = ("power", "open-meteo")
+_WEATHER_KEYS_OF = {
+    **dict.fromkeys(("path",), ("csv", "netcdf")), **dict.fromkeys(("url", "allow_hosts"), _SERVICES),
+    **dict.fromkeys(
+        ("columns", "encoding", "units", "interpolate", "timezone", "accumulated", "stamps", "wet_rh"), ("csv",)
+    ),
+}  # fmt: skip
+"""Keys of ``[weather]`` that only some sources know."""
 _MOST_DILATED_M = 100
 _SECRET_KEY = re.compile(
     r"(sh_)?client_?(id|secret)|(access_|refresh_)?token|.*secret.*|.*passw(or)?d.*|api_?key|credentials?|user(_?name)?",
@@ -172,9 +180,9 @@ class ImageryConfig(_Part):
 
 
 class WeatherConfig(_Part):
-    """``[weather]``."""
+    """``[weather]``. Weather of ``power`` and ``open-meteo`` is downloaded by ``rs-forecast fetch``."""
 
-    source: Literal["csv", "netcdf", "none"] = "none"
+    source: Literal["csv", "netcdf", "power", "open-meteo", "none"] = "none"
     path: ConfigPath | None = None
     latency_days: Annotated[int, Field(ge=0, le=60)] | None = None
     columns: Mapping[str, str] = {}
@@ -182,6 +190,15 @@ class WeatherConfig(_Part):
     date_order: DateOrder | None = None
     decimal: Decimal | None = None
     thousands: Thousands | None = None
+    units: Mapping[str, str] = {}
+    interpolate: Literal["nearest", "idw"] = "nearest"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """Of the times of hourly rows that do not say their offset."""
+    accumulated: Annotated[tuple[Literal["rain", "radiation", "sunshine", "wet"], ...], AfterValidator(_unique)] = ()
+    stamps: Literal["end", "start"] = "end"
+    wet_rh: Annotated[float, Field(ge=50, le=100)] | None = None
+    url: Address | None = None
+    allow_hosts: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
 
 
 class SurveysConfig(_Part):
@@ -311,7 +328,7 @@ class Config(_Part):
         for part in ("imagery", "weather"):
             source, path = getattr(self, part).source, getattr(self, part).path
             with _blamed_on(part, "source"):
-                if source not in ("none", *_DOWNLOADED) and path is None:
+                if source not in ("none", *_DOWNLOADED, *_SERVICES) and path is None:
                     raise ConfigError(f'source = "{source}" needs a path')
         for part in ("surveys", "weather", "traps"):
             signs = getattr(self, part)
@@ -319,10 +336,12 @@ class Config(_Part):
                 if signs.thousands is not None and signs.thousands == (signs.decimal or "."):
                     other = "," if signs.thousands == "." else "."
                     raise ConfigError(f'{signs.thousands!r} is the decimal sign; declare decimal = "{other}" too')
-        for key, owners in _KEYS_OF.items():
-            with _blamed_on("imagery", key):
-                if key in self.imagery.model_fields_set and self.imagery.source not in ("none", *owners):
-                    raise ConfigError(f'belongs to source = "{" or ".join(owners)}"; take it out')
+        for part, table in (("imagery", _KEYS_OF), ("weather", _WEATHER_KEYS_OF)):
+            own = getattr(self, part)
+            for key, owners in table.items():
+                with _blamed_on(part, key):
+                    if key in own.model_fields_set and own.source not in ("none", *owners):
+                        raise ConfigError(f'belongs to source = "{" or ".join(owners)}"; take it out')
         with _blamed_on("imagery", "mask_dilate_m"):
             if self.imagery.source in _DOWNLOADED and self.imagery.mask_dilate_m > _MOST_DILATED_M:
                 raise ConfigError(

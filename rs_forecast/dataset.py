@@ -67,6 +67,7 @@ def build_dataset(
     traps: pd.DataFrame | None = None,
     pests: Mapping[str, Pest] = PESTS,
     seasons: Sequence[Season] = tuple(SEASONS.values()),
+    ahead: features.Ahead | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> gpd.GeoDataFrame:
     """Return rows keyed by ``(parcel_id, issued, pest, horizon_weeks)``, with features as known at ``issued``.
@@ -87,6 +88,11 @@ def build_dataset(
         The pests that may be named.
     seasons
         Seasons that split the year.
+    ahead
+        What weather features of the coming days are made from: ``forecast``, ``climatology`` or ``none``. By default
+        forecasts where four of five issue dates have one on record, those of training rows, or for live rows the
+        Mondays of the year before; else none. ``attrs["weather_ahead"]`` says which, and of how many there is one. Live
+        rows must have what their model was trained on: ``model.weather_ahead``.
     progress
         Called with (issue dates done, in all).
 
@@ -116,17 +122,21 @@ def build_dataset(
         wanted = {day: [_Asked(p, h, *unknown) for p in rows for h in horizons]}
     else:
         wanted = _labelled(tables.surveys, rows, horizons, ground.ids, until)
+    share = features.archived_share(tables.weather, wanted if issued is None else _mondays_before(day))
+    ahead = ahead or features.choose_ahead(share)
     history = AsOf(tables)
     parts, places = [], []
     for done, (day, asked) in enumerate(sorted(wanted.items()), start=1):
         in_order = [_sorted(one, ground) for one in sorted(asked, key=lambda one: (one.pest.name, one.horizon))]
-        parts.append(_rows_at(day, in_order, history.at(day), ground, seasons))
+        parts.append(_rows_at(day, in_order, history.at(day), ground, seasons, ahead))
         places += [one.where for one in in_order]
         if progress is not None:
             progress(done, len(wanted))
     table = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
     geometry = parcels.geometry.array[np.concatenate(places)]
     out = gpd.GeoDataFrame(table, geometry=geometry, crs=parcels.crs, copy=False)
+    if weather is not None:
+        out.attrs["weather_ahead"] = {"by": ahead, "archived": round(share, 4)}
     out.attrs["synthetic"] = any(
         bool(t.attrs.get("synthetic"))
         for t in (parcels, signals, surveys, crops, traps, *(weather or ()))
@@ -141,9 +151,10 @@ def _rows_at(
     known: Tables,
     ground: _Ground,
     seasons: Sequence[Season],
+    ahead: features.Ahead,
 ) -> pd.DataFrame:
     imagery, last_look = features.signal_features(known.signals, ground.ids, ground.zone, issued)
-    weather = features.weather_features(known.weather, known.weights, ground.ids, issued)
+    weather = features.weather_features(known.weather, known.weights, ground.ids, issued, ahead)
     monday = issued - pd.Timedelta(days=issued.day_of_week)
     weeks = {one.horizon: monday + one.horizon * _WEEK for one in asked}
     visits = {
@@ -221,6 +232,11 @@ def _head(
         "label_known_at": np.concatenate([one.known_at for one in asked]),
     }
     return pd.DataFrame(columns, copy=False)
+
+
+def _mondays_before(issued: pd.Timestamp) -> list[pd.Timestamp]:
+    """Return the Mondays of the year before ``issued``: what was known on them is known by now."""
+    return [issued - pd.Timedelta(days=issued.day_of_week) - weeks * _WEEK for weeks in range(1, 53)]
 
 
 def _sorted(asked: _Asked, ground: _Ground) -> _Asked:

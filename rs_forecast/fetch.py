@@ -127,7 +127,7 @@ def fetch(
     BusyError
         The provider says later before anything could be planned, or another fetch is at work.
     """
-    first, last = _days(config, start, end)
+    first, last = asked_days(config, start, end)
     meter = _Meter()
     plan_scenes, download = _provider(config, meter)
     archive = SceneArchive(scenes_folder(config))
@@ -288,7 +288,8 @@ def _provider(config: Config, meter: _Meter) -> tuple[Callable[..., list[Order]]
     return partial(module.plan, **service), partial(module.download, **service, **counted)
 
 
-def _days(config: Config, start: Any, end: Any) -> tuple[pd.Timestamp, pd.Timestamp]:
+def asked_days(config: Config, start: Any, end: Any) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Return the first and the last day (today) to fetch; ConfigError if they are not in order, or to come."""
     today = schema.day(config.today)
     first, last = schema.day(start), today if end is None else schema.day(end)
     if last > today:

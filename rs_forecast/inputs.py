@@ -10,6 +10,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
+from rs_forecast.catalog import PROVIDERS
 from rs_forecast.config import Config
 from rs_forecast.cube import find_scenes
 from rs_forecast.errors import NoDataError, SchemaError, SourceError
@@ -22,8 +23,14 @@ from rs_forecast.sources.scene import Scene, scenes_table
 from rs_forecast.sources.surveys import read_surveys
 from rs_forecast.sources.traps import read_traps
 from rs_forecast.sources.weather import Weather, get_weather
+from rs_forecast.sources.weather_services import SERVICES
 from rs_forecast.store import SignalStore
 from rs_forecast.workspace import Workspace
+
+_CSV_OPTIONS = (
+    "columns", "encoding", "date_order", "decimal", "thousands", "units", "interpolate", "timezone", "accumulated",
+    "stamps", "wet_rh",
+)  # fmt: skip
 
 Tell = Callable[[str, int, int], None]
 """Progress: what is being done, how many of it are done, of how many."""
@@ -75,7 +82,7 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
         traps=traps,
         scenes=scenes,
         missing=tuple(missing),
-        known_at=_assumed(config, surveys, crops, traps, scenes),
+        known_at=(*_assumed(config, surveys, crops, traps, scenes), *_assumed_weather(config)),
         synthetic=marked or any(bool(t.attrs.get("synthetic")) for t in tables if t is not None),
     )
 
@@ -151,10 +158,15 @@ def config_weather(config: Config, parcels: gpd.GeoDataFrame) -> Weather | None:
     part = config.weather
     if part.source == "none":
         return None
-    names = ("latency_days", "encoding", "date_order", "decimal", "thousands")
-    options = {name: getattr(part, name) for name in names} | {"columns": part.columns or None}
-    given = {name: value for name, value in options.items() if value is not None}
-    return get_weather(parcels, source=part.source, path=part.path, **given)
+    options: dict[str, Any] = {"latency_days": part.latency_days}
+    path = part.path
+    if part.source in SERVICES:
+        path = weather_folder(config)
+        options |= {"url": part.url, "offline": True, "today": config.today}
+    elif part.source == "csv":
+        options |= {name: getattr(part, name) or None for name in _CSV_OPTIONS}
+        options |= {"day_timezone": config.region.timezone, "today": config.today}
+    return get_weather(parcels, source=part.source, path=path, **options)
 
 
 def config_scenes(config: Config, until: pd.Timestamp | None = None) -> list[Scene]:
@@ -170,6 +182,11 @@ def config_scenes(config: Config, until: pd.Timestamp | None = None) -> list[Sce
 def scenes_folder(config: Config) -> Path:
     """Return the folder in which downloaded scenes of the config's source are kept."""
     return Workspace(config.workspace.dir).data / "scenes" / config.imagery.source
+
+
+def weather_folder(config: Config) -> Path:
+    """Return the folder in which weather of the config's service is kept."""
+    return Workspace(config.workspace.dir).data / "weather" / config.weather.source
 
 
 def silent(inputs: Inputs, issued: pd.Timestamp) -> list[str]:
@@ -226,6 +243,16 @@ def _attempt[Found](what: str, missing: list[str], get: Callable[[], Found]) -> 
     except (SourceError, NoDataError, SchemaError) as err:
         missing.append(f"no {what}: {err}")
         return None
+
+
+def _assumed_weather(config: Config) -> tuple[str, ...]:
+    name = config.weather.source
+    if name == "none":
+        return ()
+    days = config.weather.latency_days
+    late = PROVIDERS[name].latency_days if days is None else days
+    rest = "rows fetched long after their day" if name in SERVICES else "rows without known_at"
+    return (f"weather: {rest} taken as known {late} days after their day",)
 
 
 def _assumed(

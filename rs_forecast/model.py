@@ -21,6 +21,7 @@ from rs_forecast.calibration import Calibration, fit_calibration
 from rs_forecast.card import CARD_FILE, MODEL_FILE, check_card, damaged, id_of, make_card, target_rows
 from rs_forecast.catalog import PESTS, PRESETS, Pest, Preset
 from rs_forecast.errors import DataWarning, NoDataError, SchemaError, listing
+from rs_forecast.features import Ahead
 from rs_forecast.reasons import SMALLEST, STRONGEST, groups_of, reason_texts
 from rs_forecast.risk import CLASS_LIMITS, risk_table
 from rs_forecast.schema import DATASET_KEY, NOT_ASSESSABLE, check_dataset, feature_names
@@ -112,6 +113,7 @@ class RiskModel:
             pests=pests,
             known_at=known_at,
             synthetic=bool(history.attrs.get("synthetic", False)),
+            weather_ahead=history.attrs.get("weather_ahead"),
         )
         return cls(text=text, card=card)
 
@@ -171,6 +173,12 @@ class RiskModel:
     def targets(self) -> list[Target]:
         """Pests and horizons [weeks] the model covers."""
         return [(str(row["pest"]), int(row[_HORIZON])) for row in self.card["targets"]]
+
+    @property
+    def weather_ahead(self) -> Ahead | None:
+        """What weather features of the coming days were made from, if it was told."""
+        found: Ahead | None = self.card["training"].get("weather_ahead", {}).get("by")
+        return found
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -239,6 +247,12 @@ class RiskModel:
     def _values(self, dataset: pd.DataFrame) -> list[FloatArray]:
         check_dataset(dataset)
         refuse_uncovered(dataset, self.targets, f"the model {self.model_id}")
+        by = dataset.attrs.get("weather_ahead", {}).get("by")
+        if by and self.weather_ahead and by != self.weather_ahead:
+            raise SchemaError(
+                f"weather to come is by {by} in the dataset, and by {self.weather_ahead} in what the model learned "
+                "from; build the rows with build_dataset(..., ahead=model.weather_ahead), or train again"
+            )
         return list(feature_columns(dataset, self.features, self.card["pest_codes"]).values())
 
     def __repr__(self) -> str:

@@ -17,7 +17,9 @@ from rs_forecast.config import Config, load_config
 from rs_forecast.dataset import build_dataset
 from rs_forecast.errors import ConfigError, NoDataError, listing, noted
 from rs_forecast.evaluate import Report, cross_validate
+from rs_forecast.features import Ahead, ahead_text
 from rs_forecast.fetch import keep_up
+from rs_forecast.fetch_weather import keep_weather
 from rs_forecast.grid import metric_crs
 from rs_forecast.inputs import Inputs, Tell, read_inputs, report_progress, silent
 from rs_forecast.model import RiskModel
@@ -52,7 +54,7 @@ def train(config: Config, *, until: Any = None, tell: Tell | None = None, inputs
         history = history_of(config, inputs, last, tell)
         options: dict[str, Any] = {"preset": config.forecast.preset, "seed": config.forecast.seed, "progress": tell}
         report = cross_validate(history, **options)
-        model = RiskModel.fit(history, pests=config.all_pests, known_at=inputs.known_at, **options)
+        model = RiskModel.fit(history, pests=config.all_pests, known_at=_assumed(inputs, history), **options)
         stand_in = BASELINES[report.gate.best_baseline]().fit(history)
         model = model.with_evaluation({**report.to_dict(), "stand_in": stand_in.to_dict()})
         folder = register(model, workspace.models)
@@ -78,7 +80,7 @@ def run(
 ) -> RunReport:
     """Forecast for every parcel as of ``issued`` (today in the region) and publish the week's folder.
 
-    The newest scenes are fetched first (:func:`rs_forecast.fetch.keep_up`) where the imagery's source is one to
+    The newest scenes and weather are fetched first (:func:`rs_forecast.fetch.keep_up`) where their source is one to
     download from, unless the run is ``offline`` or was given its ``inputs``.
 
     The same inputs publish nothing twice: the report then says ``unchanged``. Other inputs in a week that is published
@@ -100,9 +102,11 @@ def run(
         check_writable(config.output.dir)  # before the long work, not after it
         with noted() as notes:
             model = choose(workspace.models, _targets(config), day)
-            lacking = [] if offline or inputs else keep_up(config, day, tell=tell)
+            lacking = (
+                [] if offline or inputs else [*keep_up(config, day, tell=tell), *keep_weather(config, day, tell=tell)]
+            )
             inputs = inputs or read_inputs(config, until=day, tell=tell)
-            live = _dataset(config, inputs, None, issued=day)
+            live = _dataset(config, inputs, None, issued=day, ahead=model.weather_ahead)
             live, lost = _with_features_of(model, live)
             risk, stands_in = _forecast(config, model, live)
         degraded = [*lacking, *inputs.missing, *silent(inputs, day), *lost, *stands_in, *_too_little(config, risk)]
@@ -114,7 +118,13 @@ def _targets(config: Config) -> list[tuple[str, int]]:
 
 
 def _dataset(
-    config: Config, inputs: Inputs, tell: Tell | None, *, issued: Any = None, until: Any = None
+    config: Config,
+    inputs: Inputs,
+    tell: Tell | None,
+    *,
+    issued: Any = None,
+    until: Any = None,
+    ahead: Ahead | None = None,
 ) -> gpd.GeoDataFrame:
     dataset = build_dataset(
         inputs.parcels,
@@ -129,10 +139,17 @@ def _dataset(
         until=until,
         pests=config.all_pests,
         seasons=config.all_seasons,
+        ahead=ahead,
         progress=lambda done, of: report_progress(tell, "issue dates", done, of),
     )
     dataset.attrs["synthetic"] = inputs.synthetic
     return dataset
+
+
+def _assumed(inputs: Inputs, history: gpd.GeoDataFrame) -> tuple[str, ...]:
+    """Return what is assumed of the days rows were known, and what stood for the weather to come."""
+    told = history.attrs.get("weather_ahead")
+    return inputs.known_at + ((ahead_text(told["by"], told["archived"]),) if told else ())
 
 
 def _forecast(config: Config, model: RiskModel, live: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, list[str]]:

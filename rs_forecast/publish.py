@@ -16,9 +16,10 @@ from rs_forecast import schema
 from rs_forecast.clouds import cloud_csv, cloud_report, cloud_summary
 from rs_forecast.config import Config
 from rs_forecast.errors import RsForecastError
-from rs_forecast.inputs import Inputs
+from rs_forecast.inputs import Inputs, weather_folder
 from rs_forecast.maps import write_products
 from rs_forecast.model import RiskModel
+from rs_forecast.sources.weather_services import SERVICES
 from rs_forecast.workspace import (
     MANIFEST,
     atomic_folder,
@@ -182,8 +183,9 @@ def _input_files(config: Config) -> dict[str, dict[str, str]]:
     parts = ("parcels", "surveys", "crops", "traps", "weather")
     found: dict[str, dict[str, str]] = {}
     for part in parts:
-        path: Path | None = getattr(config, part).path
-        files = [] if path is None else sorted(path.rglob("*")) if path.is_dir() else [path]
+        service = part == "weather" and config.weather.source in SERVICES
+        path: Path | None = weather_folder(config) if service else getattr(config, part).path
+        files = [] if path is None or not path.exists() else sorted(path.rglob("*")) if path.is_dir() else [path]
         found[part] = {file.name: sha256_file(file) for file in files if file.is_file()}
     return found
 

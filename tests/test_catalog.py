@@ -234,14 +234,18 @@ def test_every_weather_feature_is_of_a_variable_that_tables_have(feature):
     unit = {field.name: field.unit for field in schema.WEATHER_VARIABLES}
     assert feature.variable in unit
     assert 1 <= feature.window_days <= 366
-    expected = {"days_above": "days", "sum_above": f"{unit[feature.variable]} d"}.get(
+    counts = ("days_above", "days_below", "run_above", "run_below")
+    expected = {**dict.fromkeys(counts, "days"), "sum_above": f"{unit[feature.variable]} d"}.get(
         feature.how, unit[feature.variable]
     )
     if feature.how == "anomaly" and feature.variable.endswith("_sum"):
         expected += "/d"
     assert feature.unit == expected
-    assert (feature.base != 0) == (feature.how in ("days_above", "sum_above"))
-    assert f"_{feature.window_days}d" in feature.name
+    assert (feature.base != 0) == (feature.how in (*counts, "sum_above"))
+    assert feature.base < feature.top
+    assert feature.how == "sum_above" or feature.top == np.inf
+    assert feature.name.endswith(f"_next{feature.window_days}d" if feature.ahead else f"_{feature.window_days}d")
+    assert feature.how in ("mean", "sum") or not feature.ahead, "climatology is a mean of wider windows"
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))

@@ -11,12 +11,23 @@ from rs_forecast.kernels._jit import share_out
 from rs_forecast.kernels.series import HOW, Window
 
 KEYS = 4
+
+
+def longest_run(days):
+    """By pandas: days on end have the same difference to their rank."""
+    unique = pd.Series(sorted(set(days)), dtype="int64")
+    return 0 if unique.empty else (unique - np.arange(len(unique))).value_counts().max()
+
+
 RULES = {
     "mean": lambda v, _d, _base: v.mean(),
     "min": lambda v, _d, _base: v.min(),
     "max": lambda v, _d, _base: v.max(),
     "sum_above": lambda v, _d, base: np.clip(v - base, 0, None).sum(),
     "count_above": lambda v, _d, base: (v >= base).sum(),
+    "count_below": lambda v, _d, base: (v < base).sum(),
+    "run_above": lambda v, d, base: longest_run(d[v >= base]),
+    "run_below": lambda v, d, base: longest_run(d[v < base]),
     "slope": lambda v, d, _base: np.polyfit(d, v, 1)[0] if len(set(d)) > 1 else np.nan,
 }
 
@@ -66,6 +77,15 @@ def test_oracle_windows_are_those_of_pandas(name, frame, width, least, base):
         read(name, frame, key, at, width, base, least), by_rule(name, frame, key, at, width, base, least),
         rtol=1e-9, atol=1e-8,
     )  # fmt: skip
+
+
+@settings(max_examples=15)
+@given(frame=tables(), width=st.integers(1, 30), base=st.sampled_from([-1.0, 2.5]), span=st.sampled_from([0.0, 3.0]))
+def test_a_sum_above_counts_each_value_up_to_the_top_alone(frame, width, base, span):
+    key, at = every_query()
+    (found,) = series.windows(*packed(frame), key, at, [Window("sum_above", width, 1, base, top=base + span)])
+    capped = frame.assign(value=frame["value"].clip(upper=base + span))
+    np.testing.assert_allclose(found, by_rule("sum_above", capped, key, at, width, base, 1), rtol=1e-9, atol=1e-8)
 
 
 @settings(max_examples=25)

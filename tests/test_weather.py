@@ -343,7 +343,7 @@ CHANGES = {
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("no unit", r"w\.nc: rain_sum declares no unit; allowed are mm, mm d-1"),
+        ("no unit", r"w\.nc: rain_sum declares no unit; allowed are mm, kg m-2"),
         ("unit", "rain_sum declares the unit 'inch'; allowed are mm"),
         ("hourly", r"several values a day \(4 on 1 days\); daily values are due"),
         ("no dates", "time holds int64, not dates; give it units such as"),
@@ -410,8 +410,11 @@ def test_every_weather_provider_takes_what_get_weather_hands_it(tmp_path, parcel
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source": "netcfd"}, r"no source 'netcfd'; did you mean \"netcdf\"\? Allowed are csv, netcdf, none"),
-        ({"source": "local"}, "no source 'local'.* Allowed are csv, netcdf, none"),
+        (
+            {"source": "netcfd"},
+            r"no source 'netcfd'; did you mean \"netcdf\"\? Allowed are csv, netcdf, power, open-meteo, none",
+        ),
+        ({"source": "local"}, "no source 'local'.* Allowed are csv, netcdf, power, open-meteo, none"),
         ({"latency_day": 1}, r"no option 'latency_day'; did you mean \"latency_days\"\?"),
         ({}, "weather: no path is given; set `path` under .weather."),
     ],

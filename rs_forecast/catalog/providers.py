@@ -60,5 +60,19 @@ PROVIDERS: Table[Provider] = Table(
             latency_days=7,
             doc="daily grids, AgERA5 names and units understood",
         ),
+        Provider(
+            name="power",
+            kind="weather",
+            opener="rs_forecast.sources.weather_services:get_power",
+            latency_days=7,
+            doc="NASA POWER, cells of 0.5 degrees since 1981, days of UTC; radiation a week behind, the rest some days",
+        ),
+        Provider(
+            name="open-meteo",
+            kind="weather",
+            opener="rs_forecast.sources.weather_services:get_open_meteo",
+            latency_days=1,
+            doc="Open-Meteo, cells of 0.1 degrees since 1940, and forecasts of 15 days; free for non-commercial use",
+        ),
     ),
 )

@@ -1,33 +1,42 @@
-"""Weather features: a variable, what is done to it, over which days before the issue date."""
+"""Weather features: a variable, what is done to it, over which days before or after the issue date."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rs_forecast.catalog._table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeatherFeature:
-    """One feature from one daily variable over ``window_days`` up to and with the issue date.
+    """One feature from one daily variable over ``window_days`` up to the newest day known at the issue date.
 
-    ``how``: ``mean``, ``sum``, ``min``, ``max``; ``days_above`` counts days at or above ``base``; ``sum_above`` adds
-    what exceeds ``base`` (degree-days); ``anomaly`` is the window's mean less the mean of the same days in past years.
+    ``how``: ``mean``, ``sum``, ``min``, ``max``; ``days_above`` counts days at or above ``base``, ``days_below`` those
+    below it; ``run_above`` and ``run_below`` count the most such days on end; ``sum_above`` adds what exceeds ``base``,
+    of each day up to ``top`` (degree-days); ``anomaly`` is the window's mean less the mean of the same days in past
+    years. With ``ahead`` the window is that of the days after the issue date, by forecast or by climatology.
     """
 
     name: str
     variable: str
-    how: Literal["mean", "sum", "min", "max", "days_above", "sum_above", "anomaly"]
+    how: Literal[
+        "mean", "sum", "min", "max", "days_above", "days_below", "run_above", "run_below", "sum_above", "anomaly"
+    ]
     window_days: int
     unit: str
     words: str
     base: float = 0.0
+    top: float = math.inf
+    ahead: bool = False
 
 
-def _row(name: str, variable: str, how: str, window: int, unit: str, words: str, base: float = 0.0) -> WeatherFeature:
+def _row(
+    name: str, variable: str, how: str, window: int, unit: str, words: str, base: float = 0.0, **more: Any
+) -> WeatherFeature:
     return WeatherFeature(
-        name=name, variable=variable, how=how, window_days=window, unit=unit, words=words, base=base  # type: ignore[arg-type]
+        name=name, variable=variable, how=how, window_days=window, unit=unit, words=words, base=base, **more  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -49,5 +58,13 @@ WEATHER_FEATURES: Table[WeatherFeature] = Table(
         _row("humid_days_14d", "rh_mean", "days_above", 14, "days", "humid days in two weeks", 85.0),
         _row("wind_mean_14d", "wind_mean", "mean", 14, "m/s", "wind in two weeks"),
         _row("radiation_mean_30d", "radiation_sum", "mean", 30, "MJ/m2", "sunshine last month"),
+        _row("hot_days_30d", "temp_max", "days_above", 30, "days", "hot days last month", 35.0),
+        _row("cool_nights_30d", "temp_min", "days_below", 30, "days", "cool nights last month", 20.0),
+        _row("dry_spell_30d", "rain_sum", "run_below", 30, "days", "longest dry spell last month", 1.0),
+        _row("humid_spell_30d", "rh_mean", "run_above", 30, "days", "longest humid spell last month", 85.0),
+        _row("wet_hours_14d", "wet_hours", "sum", 14, "h", "hours of wet leaves in two weeks"),
+        _row("temp_mean_next7d", "temp_mean", "mean", 7, "°C", "temperature of the coming week", ahead=True),
+        _row("rain_sum_next7d", "rain_sum", "sum", 7, "mm", "rain of the coming week", ahead=True),
+        _row("rh_mean_next7d", "rh_mean", "mean", 7, "%", "humidity of the coming week", ahead=True),
     ),
 )

@@ -11,7 +11,7 @@ from rs_forecast.features.imagery import SIGNAL_STATS, signal_features
 from rs_forecast.features.process import process_features
 from rs_forecast.features.surveys import survey_features
 from rs_forecast.features.traps import trap_features
-from rs_forecast.features.weather import weather_features
+from rs_forecast.features.weather import Ahead, ahead_text, archived_share, choose_ahead, weather_features
 
 EVERYWHERE = frozenset(
     ("week_sin", "week_cos", "clear_looks_90d", "survey_near_visits", "survey_region_event_rate", "survey_region_trend",
@@ -22,8 +22,12 @@ EVERYWHERE = frozenset(
 __all__ = [
     "EVERYWHERE",
     "SIGNAL_STATS",
+    "Ahead",
     "Columns",
+    "ahead_text",
+    "archived_share",
     "calendar_features",
+    "choose_ahead",
     "crop_features",
     "newest_sowing",
     "process_features",

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Values = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
-HOW = ("mean", "sum_above", "count_above", "min", "max", "slope")
+HOW = ("mean", "sum_above", "count_above", "min", "max", "slope", "count_below", "run_above", "run_below")
 _TOGETHER = 50_000
 """Queries that one thread answers in one go."""
 _ALL = np.ones(0, np.bool_)
@@ -30,8 +30,9 @@ _ALL = np.ones(0, np.bool_)
 class Window(NamedTuple):
     """What is asked of a window; with fewer than ``least`` values the answer is NaN.
 
-    ``sum_above`` adds what exceeds ``base``, ``count_above`` counts the values that reach it; ``slope`` is that of the
-    least-squares line, per day, and needs two days.
+    ``sum_above`` adds what exceeds ``base``, of each value up to ``top``; ``count_above`` counts the values that reach
+    ``base``, ``count_below`` those that do not; ``run_above`` and ``run_below`` are the most days on end of either
+    kind, which a day that is missing ends; ``slope`` is that of the least-squares line, per day, and needs two days.
     """
 
     how: str
@@ -41,6 +42,8 @@ class Window(NamedTuple):
     base: float = 0.0
     ago: int = 0
     """Days before the query's day on which the window ends."""
+    top: float = np.inf
+    """What of a value counts at most in ``sum_above``."""
 
 
 def windows(
@@ -50,7 +53,7 @@ def windows(
     out = np.empty((len(asked), len(key)))
     how = np.array([HOW.index(window.how) for window in asked], np.int64)
     whole = np.array([(window.width, window.least, window.ago) for window in asked], np.int64).reshape(-1, 3)
-    base = np.array([window.base for window in asked], np.float64)
+    base = np.array([(window.base, window.top) for window in asked], np.float64).reshape(-1, 2)
 
     def answer(part: slice) -> None:
         _windows(day, value, use, starts, key, at, how, whole, base, part.start, part.stop, out)
@@ -127,11 +130,15 @@ def _windows(day, value, use, starts, key, at, how, whole, base, begin, end, out
             if key[q] >= 0:
                 width, least, ago = whole[w]
                 rows = starts[key[q]], starts[key[q] + 1]
-                out[w, q] = _window(day, value, use, rows, at[q] - ago, width, least, how[w], base[w])
+                end, low, top = at[q] - ago, base[w, 0], base[w, 1]
+                if how[w] < 7:
+                    out[w, q] = _window(day, value, use, rows, end, width, least, how[w], low, top)
+                else:
+                    out[w, q] = _run(day, value, use, rows, end, width, least, how[w] == 7, low)
 
 
 @jit
-def _window(day, value, use, rows, at, width, least, how, base):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _window(day, value, use, rows, at, width, least, how, base, top):  # type: ignore[no-untyped-def]  # pragma: no cover
     first, past = rows
     past = first + np.searchsorted(day[first:past], at, side="right")
     n = 0
@@ -146,9 +153,11 @@ def _window(day, value, use, rows, at, width, least, how, base):  # type: ignore
         n += 1
         low, high = min(low, v), max(high, v)
         if how == 1:
-            v = max(v - base, 0.0)
+            v = max(min(v, top) - base, 0.0)
         elif how == 2:
             v = 1.0 if v >= base else 0.0
+        elif how == 6:
+            v = 1.0 if v < base else 0.0
         t = float(day[k] - at)
         total += v
         t_sum += t
@@ -158,7 +167,7 @@ def _window(day, value, use, rows, at, width, least, how, base):  # type: ignore
         return np.nan
     if how == 0:
         return total / n
-    if how <= 2:
+    if how <= 2 or how == 6:
         return total
     if how == 3:
         return low
@@ -166,6 +175,26 @@ def _window(day, value, use, rows, at, width, least, how, base):  # type: ignore
         return high
     spread = tt_sum - t_sum * t_sum / n if n > 1 else 0.0
     return (tv_sum - t_sum * total / n) / spread if spread > 0 else np.nan
+
+
+@jit
+def _run(day, value, use, rows, at, width, least, above, base):  # type: ignore[no-untyped-def]  # pragma: no cover
+    first, past = rows
+    past = first + np.searchsorted(day[first:past], at, side="right")
+    n, longest, run, last = 0, 0, 0, at + 2
+    for k in range(past - 1, first - 1, -1):
+        if day[k] <= at - width:
+            break
+        v = float(value[k])
+        if np.isnan(v) or (len(use) > 0 and not use[k]):
+            continue
+        n += 1
+        if (v >= base) != above or day[k] == last:  # of a day with several values one is enough
+            continue
+        run = run + 1 if day[k] == last - 1 else 1
+        last = day[k]
+        longest = max(longest, run)
+    return np.nan if n < least else float(longest)
 
 
 @jit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,9 +16,9 @@ import xarray as xr
 
 from rs_forecast.errors import DataWarning, SchemaError, SourceError, listing
 from rs_forecast.schema import WEATHER_NAMES
+from rs_forecast.sources._magnus import humidity, saturation
 from rs_forecast.sources._paths import input_file, input_path
-
-VAPOUR, DEWPOINT = "vapour_pressure", "dewpoint"
+from rs_forecast.sources._units import DEWPOINT, UNITS, VAPOUR, conversion
 
 VARIABLE_MAP = {
     "temperature_mean": "temp_mean",
@@ -48,37 +47,6 @@ VARIABLE_MAP = {
     **{name: name for name in WEATHER_NAMES},
 }
 """Names in files, in lower case -> ours. Hourly accumulations (``tp``, ``ssrd``) are no daily values and not here."""
-
-_TEMPERATURE = {"K": (1.0, -273.15), "degC": (1.0, 0.0), "C": (1.0, 0.0), "°C": (1.0, 0.0), "celsius": (1.0, 0.0)}
-_PRESSURE = {"hPa": (1.0, 0.0), "Pa": (0.01, 0.0), "kPa": (10.0, 0.0), "mbar": (1.0, 0.0)}
-_PERCENT = {"%": (1.0, 0.0), "percent": (1.0, 0.0), "1": (100.0, 0.0)}
-_HOURS = {"h": (1.0, 0.0), "hours": (1.0, 0.0)}
-UNITS: dict[str, dict[str, tuple[float, float]]] = {
-    **dict.fromkeys(("temp_mean", "temp_min", "temp_max", DEWPOINT), _TEMPERATURE),
-    **dict.fromkeys(("rh_mean", "rh_min", "rh_max"), _PERCENT),
-    **dict.fromkeys(("sunshine_hours", "wet_hours"), _HOURS),
-    VAPOUR: _PRESSURE,
-    "rain_sum": {
-        "mm": (1.0, 0.0),
-        "mm d-1": (1.0, 0.0),
-        "kg m-2": (1.0, 0.0),
-        "kg m-2 d-1": (1.0, 0.0),
-        "m": (1000.0, 0.0),
-        "m d-1": (1000.0, 0.0),
-        "kg m-2 s-1": (86400.0, 0.0),
-        "mm s-1": (86400.0, 0.0),
-    },
-    "radiation_sum": {
-        "J m-2": (1e-6, 0.0),
-        "J m-2 d-1": (1e-6, 0.0),
-        "kJ m-2 d-1": (1e-3, 0.0),
-        "MJ m-2": (1.0, 0.0),
-        "MJ m-2 d-1": (1.0, 0.0),
-        "W m-2": (0.0864, 0.0),
-    },
-    "wind_mean": {"m s-1": (1.0, 0.0), "km h-1": (1 / 3.6, 0.0)},
-}
-"""Per variable: declared unit -> (factor, offset) to ours (``schema.WEATHER_VARIABLES``)."""
 
 _TIMES = ("time", "timestamp", "valid_time")
 _EAST, _NORTH = ("x", "lon", "longitude"), ("y", "lat", "latitude")
@@ -134,20 +102,6 @@ def read_grids(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] |
         )
     source = found[0][0].name if len(found) == 1 else f"{found[0][0].name} and {len(found) - 1} more"
     return Grids(source=source, sites=grid, files=tuple(found), texts=tuple(texts))
-
-
-def humidity(vapour_pressure: pd.Series, temperature: pd.Series) -> pd.Series:
-    """Return relative humidity [%], at most 100, of vapour pressure [hPa] and air temperature [°C]."""
-    return (100 * vapour_pressure / saturation(temperature)).clip(upper=100.0)
-
-
-def saturation(temperature: pd.Series) -> pd.Series:
-    """Return saturation vapour pressure over water [hPa] at ``temperature`` [°C].
-
-    The Magnus form of Alduchov and Eskridge (1996), doi 10.1175/1520-0450(1996)035<0601:IMFAOS>2.0.CO;2.
-    """
-    exponent = 17.625 * temperature / (243.04 + temperature)
-    return 6.1094 * exponent.map(math.exp, na_action="ignore")
 
 
 def _files(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> tuple[list[Path], bool]:
@@ -239,17 +193,14 @@ def _days(time: xr.DataArray, file: str) -> np.ndarray:
 
 
 def _converter(variable: xr.DataArray, ours: str, file: str) -> Callable[[np.ndarray], np.ndarray]:
-    known = UNITS[ours]
     declared = str(variable.attrs.get("units", "")).strip()
-    unit = " ".join(declared.replace("**", "").replace("^", "").replace("/day", " d-1").replace("/s", " s-1").split())
-    unit = unit.replace("day-1", "d-1").replace("/m2", " m-2")
-    if unit not in known:
+    how = conversion(ours, declared)
+    if how is None:
         what = f"the unit {declared!r}" if declared else "no unit"
         raise SchemaError(
-            f"{file}: {variable.name} declares {what}; allowed are {listing(known, 20)}. Set its attribute units"
+            f"{file}: {variable.name} declares {what}; allowed are {listing(UNITS[ours], 20)}. Set its attribute units"
         )
-    factor, offset = known[unit]
-    return lambda values: values * factor + offset
+    return lambda values: values * how.factor + how.offset
 
 
 def _merged(rows: pd.DataFrame, source: str) -> pd.DataFrame:

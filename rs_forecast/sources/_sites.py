@@ -26,8 +26,10 @@ from rs_forecast.schema import (
 KEY = ["site", "date", "known_at"]
 
 _EARTH_KM = 6371.0088
-_FAR_KM = 100.0
+FAR_KM = 100.0
 """From here on the weather of a site says little about a parcel's; such parcels are named."""
+_SLACK = 1.0
+"""By how much a mean may lie outside minimum and maximum: they come from other hours, or are rounded [°C, %]."""
 _TYPES = {"text": "str", "day": "datetime64[us]", "number": "float64"}
 
 
@@ -53,22 +55,41 @@ def nearest_site(parcels: gpd.GeoDataFrame, sites: pd.DataFrame, source: str) ->
     """
     sites = sites.sort_values("site").reset_index(drop=True)
     middle = parcels.geometry.representative_point().to_crs(4326)
-    tree = cKDTree(_on_sphere(sites["lon"].to_numpy(), sites["lat"].to_numpy()))
-    chord, index = tree.query(_on_sphere(middle.x.to_numpy(), middle.y.to_numpy()))
+    tree = cKDTree(on_sphere(sites["lon"].to_numpy(), sites["lat"].to_numpy()))
+    chord, index = tree.query(on_sphere(middle.x.to_numpy(), middle.y.to_numpy()))
     km = 2 * _EARTH_KM * np.arcsin(np.clip(chord / 2, 0, 1))
-    far = km > _FAR_KM
+    far = km > FAR_KM
     if far.any():
+        _refuse_if_swapped(middle, sites, source)
         text = listing(parcels.loc[far, PARCEL])
         at = int(np.argmax(km))
         warnings.warn(
             DataWarning(
-                f"{source}: {int(far.sum())} parcels are more than {_FAR_KM:g} km from their nearest site ({text}; the "
+                f"{source}: {int(far.sum())} parcels are more than {FAR_KM:g} km from their nearest site ({text}; the "
                 f"farthest {km[at]:.0f} km from {sites['site'][index[at]]}). Check lon and lat, or give weather of the "
                 "place; without it they have none"
             ),
             stacklevel=3,
         )
     return weigh(parcels.loc[~far, PARCEL], sites["site"].to_numpy()[index[~far]])
+
+
+def kilometres(middle: gpd.GeoSeries, sites: pd.DataFrame) -> np.ndarray:
+    """Return the distances (point, site) [km] of points in degrees from ``sites`` with ``lon, lat``."""
+    here = on_sphere(middle.x.to_numpy(), middle.y.to_numpy())
+    there = on_sphere(sites["lon"].to_numpy(), sites["lat"].to_numpy())
+    chord = np.linalg.norm(here[:, None, :] - there[None, :, :], axis=2)
+    return np.asarray(2 * _EARTH_KM * np.arcsin(np.clip(chord / 2, 0, 1)))
+
+
+def _refuse_if_swapped(middle: gpd.GeoSeries, sites: pd.DataFrame, source: str) -> None:
+    """Raise SchemaError if the sites would lie near with longitude and latitude exchanged."""
+    other = sites.loc[sites["lon"].abs() <= 90].head(1000).rename(columns={"lon": "lat", "lat": "lon"})
+    if len(other) and kilometres(middle.iloc[:1], other).min() < FAR_KM:
+        raise SchemaError(
+            f"{source}: the sites lie far from the parcels, and would lie near with lon and lat exchanged (the first "
+            f"is at lon {sites['lon'].iloc[0]:g}, lat {sites['lat'].iloc[0]:g}); exchange the two columns"
+        )
 
 
 def weigh(parcel_ids: pd.Series, sites: object) -> pd.DataFrame:
@@ -100,12 +121,19 @@ def in_range(rows: pd.DataFrame, source: str, problems: list[Problem], *, grid: 
             raise SchemaError(_other_unit(field.name, float(values[bad].iloc[0]), field.rule, source))
         found += [Problem(row, field.name, value, field.rule) for row, value in values[bad].items()]
         out.loc[bad, field.name] = np.nan
-    for low, high in (("temp_min", "temp_max"), ("rh_min", "rh_max")):
+    for low, mean, high in (("temp_min", "temp_mean", "temp_max"), ("rh_min", "rh_mean", "rh_max")):
         if low in out and high in out:
             bad = out[low] > out[high]
             pairs = zip(out.index[bad], out.loc[bad, low], out.loc[bad, high], strict=True)
             found += [Problem(row, low, least, f"at most {high}, {most:g}") for row, least, most in pairs]
             out.loc[bad, [low, high]] = np.nan
+        for bound, sign in ((low, -1), (high, 1)):
+            if mean in out and bound in out:
+                bad = sign * (out[mean] - out[bound]) > _SLACK
+                pairs = zip(out.index[bad], out.loc[bad, mean], out.loc[bad, bound], strict=True)
+                word = "most" if sign > 0 else "least"
+                found += [Problem(row, mean, value, f"at {word} {bound}, {limit:g}") for row, value, limit in pairs]
+                out.loc[bad, [mean, bound]] = np.nan
     if grid:
         at = rows.loc[rows.index.isin({p.row for p in found}), ["site", "date"]]
         names = {row: f"of {site} on {date:%Y-%m-%d}" for row, site, date in at.itertuples(name=None)}
@@ -120,8 +148,23 @@ def in_range(rows: pd.DataFrame, source: str, problems: list[Problem], *, grid: 
 
 def _other_unit(column: str, value: float, rule: str, source: str) -> str:
     kelvin = column.startswith("temp_") and 200 < value < 340
-    hint = "they look like kelvin; subtract 273.15" if kelvin else "convert the column, or map the right one"
+    hint = (
+        f'they look like kelvin; subtract 273.15, or declare units = {{ {column} = "K" }}'
+        if kelvin
+        else "convert the column, or map the right one"
+    )
     return f"{source}: no value of column {column} is {rule}, the first is {value:g}: {hint}"
+
+
+def refuse_swapped(table: pd.DataFrame, source: str) -> None:
+    """Raise SchemaError if latitudes cannot be such and would do as longitudes, and the other way round."""
+    if not {"lon", "lat"} <= set(table.columns):
+        return
+    lat, lon = table["lat"].dropna(), table["lon"].dropna()
+    if len(lat) and lat.abs().gt(90).all() and lat.abs().le(180).all() and lon.abs().le(90).all():
+        raise SchemaError(
+            f"{source}: lat is {lat.iloc[0]:g} and lon {lon.iloc[0]:g}; they look swapped. Exchange the two columns"
+        )
 
 
 def finish(rows: pd.DataFrame, weights: pd.DataFrame, source: str, start: object, end: object) -> Weather:
@@ -193,6 +236,7 @@ def _name_gaps(rows: pd.DataFrame, source: str) -> None:
         warnings.warn(DataWarning(text), stacklevel=4)
 
 
-def _on_sphere(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+def on_sphere(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+    """Return points (n, 3) of the unit sphere."""
     east, north = np.radians(lon), np.radians(lat)
     return np.column_stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)])

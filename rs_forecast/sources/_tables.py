@@ -47,11 +47,13 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
     notation: Notation = _UNDECLARED,
+    one_of: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, list[Problem], str]:
     """Return the file's cells as ``fields`` say, what is wrong with single cells, and the file's name.
 
-    The table has the columns of ``fields`` that the file has; its index is the row in the file, the header being
-    row 1. A cell that cannot be turned is missing in the table and named among the problems.
+    Of the columns ``one_of`` any is enough. The table has the columns of ``fields`` that the file has; its index is the
+    row in the file, the header being row 1. A cell that cannot be turned is missing in the table and named among the
+    problems.
 
     Raises
     ------
@@ -60,6 +62,9 @@ def read_table(
     """
     file = input_file(path, what)
     raw, problems = _raw_cells(file, what, encoding)
+    found = {*raw.columns, *(columns or {})}
+    if any(name in found for name in one_of):
+        fields = [field for field in fields if field.name not in one_of or field.name in found]
     table, problems = parse_cells(raw, problems, fields, file.name, what, columns or {}, notation)
     return table, problems, file.name
 

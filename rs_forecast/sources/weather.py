@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,21 +15,32 @@ import numpy as np
 import pandas as pd
 
 from rs_forecast.catalog import PROVIDERS
-from rs_forecast.errors import ConfigError, NoDataError, SchemaError, listing
-from rs_forecast.schema import PARCEL, WEATHER, WEATHER_NAMES, WEATHER_VARIABLES, Field, Problem, describe, drop_rows
+from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SchemaError, listing
+from rs_forecast.schema import PARCEL, WEATHER, WEATHER_VARIABLES, Field, Problem, day, describe, drop_rows
+from rs_forecast.sources._hourly import HOURLY_VARIABLES, Stamps, hourly_units, hours_in_range, to_daily, utc_times
 from rs_forecast.sources._netcdf import read_grids
 from rs_forecast.sources._notation import Notation
-from rs_forecast.sources._sites import Weather, finish, in_range, nearest_site, no_weather, weigh
+from rs_forecast.sources._sites import Weather, finish, in_range, nearest_site, no_weather, refuse_swapped, weigh
+from rs_forecast.sources._spread_sites import Interpolate, serve
 from rs_forecast.sources._tables import LAT, LON, as_spelled, mark_synthetic, nearest, read_table, unknown_names
 
-__all__ = ["Weather", "get_weather", "read_weather_csv", "read_weather_netcdf"]
+__all__ = ["Weather", "get_weather", "read_weather_csv", "read_weather_netcdf", "to_daily"]
 
 _DATE = next(f for f in WEATHER if f.name == "date")
 _KNOWN = replace(next(f for f in WEATHER if f.name == "known_at"), required=False, nullable=True)
 _STATION = Field(name="station", kind="text", doc="name of the station", required=False)
 _PARCEL = Field(name=PARCEL, kind="text", doc="the parcel", required=False)
-_ROW_FIELDS = (_DATE, _KNOWN, _STATION, _PARCEL, LON, LAT)
+_TIME = Field(name="time", kind="text", doc="the hour", required=False)
+_ELEVATION = Field(
+    name="elevation", kind="number", doc="height of the station above the sea", unit="m", low=-450, high=9000,
+    required=False, nullable=True,
+)  # fmt: skip
+_ROW_FIELDS = (_DATE, _TIME, _KNOWN, _STATION, _PARCEL, LON, LAT, _ELEVATION)
+_PLACE = ("lon", "lat", "elevation")
+REACH_DAYS = 46
+"""Days ahead that a forecast may be of: those of the longest sub-seasonal ones."""
 _NONE = "none"
+_HOUR_RULE = "a time such as 2026-03-02 13:00 that is there in the zone"
 
 
 def get_weather(
@@ -98,42 +110,94 @@ def read_weather_csv(
     date_order: str | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
+    units: Mapping[str, str] | None = None,
+    interpolate: Interpolate = "nearest",
+    accumulated: Sequence[str] = (),
+    stamps: Stamps = "end",
+    timezone: str = "UTC",
+    day_timezone: str = "UTC",
+    wet_rh: float | None = None,
+    today: object = None,
 ) -> Weather:
-    """Read daily weather per station or per parcel (CSV, XLSX).
+    """Read weather per station or per parcel (CSV, XLSX), daily or hourly.
 
     Columns are ``date``; ``station`` with ``lon``, ``lat`` [degrees, WGS 84], or ``parcel_id``; any of
     ``schema.WEATHER_VARIABLES``; and ``known_at``, else taken as ``date`` + ``latency_days``. Each parcel takes its
-    nearest station; one station alone needs no ``lon``, ``lat``. ``date_order`` (``"dmy"``, ``"mdy"``), ``decimal`` and
+    nearest station, or with ``interpolate="idw"`` several; one station alone needs no ``lon``, ``lat``. A row whose
+    ``known_at`` is before its ``date`` is a forecast. ``date_order`` (``"dmy"``, ``"mdy"``), ``decimal`` and
     ``thousands`` say how the file writes days and numbers, where it is not 2026-03-02 and 1054.5.
 
-    A cell that cannot be (a text, -999, a minimum above its maximum) is missing, a row without day or site is left
-    out, rows of one day that disagree are left out, and days that are missing stay so: each named in a warning.
+    With ``time`` in place of ``date`` rows are hourly, and variables ``temp dewpoint rh rain wind wind_u wind_v
+    radiation sunshine wet``; :func:`to_daily` makes days of them.
+
+    A cell that cannot be (a text, -999, a minimum above its maximum) is missing, a row without day or site, or of a day
+    that no forecast reaches, is left out, rows of one day that disagree are left out, and days that are missing stay
+    so: each named in a warning.
+
+    Parameters
+    ----------
+    units
+        The unit of columns that are in another than ours, such as ``{"temp_mean": "K"}``.
+    interpolate
+        ``nearest`` or ``idw``, inverse distance squared: :func:`rs_forecast.sources._spread_sites.serve`.
+    accumulated, stamps, day_timezone, wet_rh
+        Of hourly rows: see :func:`to_daily`, whose ``timezone`` is ``day_timezone``.
+    timezone
+        The zone that times without an offset are in.
+    today
+        By default today in UTC.
 
     Raises
     ------
     SourceError, SchemaError
         The file cannot be read, lacks a column, or has a column in another unit.
+    ConfigError
+        A unit, time zone or way of interpolation is not known.
     NoDataError
         No value is left, or none in the days asked for.
     """
-    fields = (*_ROW_FIELDS, *WEATHER_VARIABLES)
+    fields = (*_ROW_FIELDS, *WEATHER_VARIABLES, *HOURLY_VARIABLES)
     notation = Notation(date_order=date_order, decimal=decimal, thousands=thousands)
     table, problems, source = read_table(
-        path, fields, what="weather", columns=columns, encoding=encoding, notation=notation
+        path,
+        fields,
+        what="weather",
+        columns=columns,
+        encoding=encoding,
+        notation=notation,
+        one_of=("date", "time"),
     )
-    key = _site_column(table, source)
-    # parse failures of variables are cells; range failures are found again by in_range
-    cells = [p for p in problems if p.column in WEATHER_NAMES and isinstance(p.found, str)]
-    rows_lost = [p for p in problems if p.column not in (*WEATHER_NAMES, "lon", "lat")]
+    hourly = "date" not in table
+    names = [field.name for field in (HOURLY_VARIABLES if hourly else WEATHER_VARIABLES)]
+    key = _site_column(table, source, names)
+    # parse failures of variables are cells; range failures are found again
+    cells = [p for p in problems if p.column in names and isinstance(p.found, str)]
+    variables = {field.name for field in (*HOURLY_VARIABLES, *WEATHER_VARIABLES)}
+    rows_lost = [p for p in problems if p.column not in (*variables, *_PLACE)]
     if key == PARCEL:
         table[PARCEL] = as_spelled(table[PARCEL], parcels[PARCEL])
         rows_lost += unknown_names(table[PARCEL], "a parcel_id of the parcels", parcels[PARCEL])
     else:
-        rows_lost += [p for p in problems if p.column in ("lon", "lat")]
-    table = _usable(table, rows_lost, source)
-    table = in_range(table, source, cells)
-    weights = weigh(parcels[PARCEL], parcels[PARCEL]) if key == PARCEL else _station_weights(table, parcels, source)
+        refuse_swapped(table, source)
+        rows_lost += [p for p in problems if p.column in _PLACE]
+    if hourly:
+        table["time"] = utc_times(table["time"], timezone)
+        rows_lost += [Problem(row, "time", None, _HOUR_RULE) for row in table.index[table["time"].isna()]]
+    else:
+        rows_lost += _out_of_reach(table, today)
+    table = hourly_units(_usable(table, rows_lost, source), units or {}, source, names)
     rows = table.rename(columns={key: "site"})
+    if hourly:
+        rows = _one_an_hour(hours_in_range(rows, source, accumulated, cells), names, source)
+        rows = to_daily(
+            rows[["site", "time", *(name for name in names if name in rows)]],
+            timezone=day_timezone, accumulated=accumulated, stamps=stamps, wet_rh=wet_rh, source=source,
+        )  # fmt: skip
+    rows = in_range(rows, source, cells if not hourly else [], grid=hourly)
+    if key == PARCEL:
+        weights = weigh(parcels[PARCEL], parcels[PARCEL])
+    else:
+        rows, weights = serve(rows, _stations(table, source), parcels, source, interpolate)
     known_at = rows["date"] + np.timedelta64(latency_days, "D")
     rows["known_at"] = rows["known_at"].fillna(known_at) if "known_at" in rows else known_at
     weather = finish(rows, weights, source, start, end)
@@ -170,11 +234,11 @@ def read_weather_netcdf(
     return _marked(weather, grids.texts)
 
 
-def _site_column(table: pd.DataFrame, source: str) -> str:
+def _site_column(table: pd.DataFrame, source: str, names: Sequence[str]) -> str:
     found = [name for name in (PARCEL, "station") if name in table]
-    if not set(WEATHER_NAMES) & set(table.columns):
+    if not set(names) & set(table.columns):
         raise SchemaError(
-            f"{source}: no weather column; allowed are {listing(WEATHER_NAMES, 20)}. Rename the columns, or map them"
+            f"{source}: no weather column; allowed are {listing(names, 20)}. Rename the columns, or map them"
         )
     if len(found) == 1:
         return found[0]
@@ -186,6 +250,34 @@ def _site_column(table: pd.DataFrame, source: str) -> str:
     )
 
 
+def _out_of_reach(table: pd.DataFrame, today: object) -> list[Problem]:
+    """Return a problem for each row of a day that nobody can have known of."""
+    now = day(today) if today is not None else day(pd.Timestamp.now("UTC"))
+    made = table["known_at"].fillna(now) if "known_at" in table else pd.Series(now, index=table.index)
+    forecast = table["known_at"].notna() if "known_at" in table else pd.Series(data=False, index=table.index)
+    last = made.where(made <= now, now) + pd.to_timedelta(np.where(forecast, REACH_DAYS, 0), unit="D")
+    late = table["date"] > last
+    rule = f"a day up to today, {now:%Y-%m-%d}, or a forecast: up to {REACH_DAYS} days after the known_at of its row"
+    return [Problem(row, "date", found, rule) for row, found in table.loc[late, "date"].items()]
+
+
+def _one_an_hour(rows: pd.DataFrame, names: Sequence[str], source: str) -> pd.DataFrame:
+    """Drop rows that repeat an hour with equal values; leave out, and name, all rows of an hour that disagree."""
+    there = [name for name in names if name in rows]
+    rows = rows[~rows.duplicated(["site", "time", *there])]
+    twice = rows.duplicated(["site", "time"], keep=False)
+    if twice.any():
+        first = rows.loc[twice].sort_values(["site", "time"]).iloc[0]
+        warnings.warn(
+            DataWarning(
+                f"{source}: {int(twice.sum())} rows give an hour more than once with different values, the first "
+                f"{first['site']} at {first['time']:%Y-%m-%d %H:%M} UTC. All left out; keep the right one"
+            ),
+            stacklevel=3,
+        )
+    return rows[~twice]
+
+
 def _usable(table: pd.DataFrame, problems: list[Problem], source: str) -> pd.DataFrame:
     mend = "mend the rows in the file"
     if {p.row for p in problems} >= set(table.index):
@@ -193,24 +285,26 @@ def _usable(table: pd.DataFrame, problems: list[Problem], source: str) -> pd.Dat
     return drop_rows(table, problems, source, mend)
 
 
-def _station_weights(table: pd.DataFrame, parcels: gpd.GeoDataFrame, source: str) -> pd.DataFrame:
-    sites = table.reindex(columns=["station", "lon", "lat"]).drop_duplicates().rename(columns={"station": "site"})
+def _stations(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return ``site, lon, lat, elevation`` of each station; lon and lat are missing where there is but one."""
+    sites = table.reindex(columns=["station", *_PLACE]).drop_duplicates().rename(columns={"station": "site"})
     names = sites["site"].unique()
-    sites = sites.dropna(subset=["lon", "lat"])
-    moved = sites.loc[sites["site"].duplicated(), "site"].unique()
+    placed = sites.dropna(subset=["lon", "lat"])
+    moved = placed.loc[placed["site"].duplicated(), "site"].unique()
     if len(moved):
-        at = sites[sites["site"] == moved[0]]
+        at = placed[placed["site"] == moved[0]]
+        # of the same lon, lat it is the elevation that differs
         spots = listing((f"{x:g}, {y:g}" for x, y in zip(at["lon"], at["lat"], strict=True)), sep=" and ")
-        raise SchemaError(f"{source}: station {moved[0]} stands at {spots}; give it one lon, lat, or two names")
-    nowhere = sorted(set(names) - set(sites["site"]))
+        raise SchemaError(
+            f"{source}: station {moved[0]} stands at {spots}; give it one lon, lat, elevation, or two names"
+        )
+    nowhere = sorted(set(names) - set(placed["site"]))
     if nowhere and len(names) > 1:
         raise SchemaError(
             f"{source}: station {listing(nowhere)} has no lon, lat; with {len(names)} stations each needs them, so "
             "that a parcel can take its nearest"
         )
-    if nowhere:
-        return weigh(parcels[PARCEL], str(names[0]))
-    return nearest_site(parcels, sites, source)
+    return sites.drop_duplicates("site") if nowhere else placed
 
 
 def _marked(weather: Weather, texts: object) -> Weather:
