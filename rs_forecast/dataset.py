@@ -7,6 +7,7 @@ date, with the label that surveys brought later.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import geopandas as gpd
@@ -154,6 +155,8 @@ def _rows_at(
     ahead: features.Ahead,
 ) -> pd.DataFrame:
     imagery, last_look = features.signal_features(known.signals, ground.ids, ground.zone, issued)
+    if ahead != "forecast":  # no feature rests on forecasts that most training rows had not
+        known = replace(known, weather=known.weather.loc[known.weather["known_at"] >= known.weather["date"]])
     weather = features.weather_features(known.weather, known.weights, ground.ids, issued, ahead)
     monday = issued - pd.Timedelta(days=issued.day_of_week)
     weeks = {one.horizon: monday + one.horizon * _WEEK for one in asked}

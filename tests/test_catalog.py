@@ -84,7 +84,9 @@ def test_rows_of_ones_own_come_after_and_leave_the_table_as_it_is():
 def test_every_row_is_frozen_and_named_for_files_and_columns(table, row):
     with pytest.raises(FrozenInstanceError):
         setattr(row, fields(row)[0].name, "other")
-    pattern = {"SEASONS": r"[a-z_-]+", "LEVELS": r"[a-z0-9_]+:[a-z]+"}.get(table, r"[a-z][a-z0-9_]*")
+    pattern = {"PROVIDERS": r"[a-z][a-z-]*", "SEASONS": r"[a-z_-]+", "LEVELS": r"[a-z0-9_]+:[a-z]+"}.get(
+        table, r"[a-z][a-z0-9_]*"
+    )
     assert re.fullmatch(pattern, row.name)
     assert TABLES[table][row.name] is row
 
