@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from rs_forecast.catalog import INDICES, PESTS, PRESETS, SEASONS, Index, Pest, Season
+from rs_forecast.catalog import INDICES, PESTS, PRESETS, SEASONS, STAGES, CropStage, Index, Pest, Season
 from rs_forecast.catalog._table import Table
 from rs_forecast.catalog.bands import SCL_MASKED
+from rs_forecast.catalog.seasons import check_seasons
 from rs_forecast.errors import ConfigError, RsForecastError, suggest
 
 _PLANNED = {
@@ -264,10 +265,32 @@ class ComputeConfig(_Part):
 
 
 class SeasonConfig(_Part):
-    """One of ``[[seasons]]``."""
+    """One of ``[[seasons]]``: sown each year from ``start`` to ``end``, or in one year from ``from`` to ``to``."""
 
     name: str
-    start: str
+    start: str = ""
+    end: str = ""
+    first: dt.date | None = Field(default=None, alias="from")
+    last: dt.date | None = Field(default=None, alias="to")
+    sub_zones: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
+
+    @model_validator(mode="after")
+    def _begins(self) -> SeasonConfig:
+        if not self.start and self.first is None:
+            raise PydanticCustomError(
+                "season", "allowed is a start such as '11-01', for every year, or a from such as '2024-11-01', for one"
+            )
+        return self
+
+
+class StageConfig(_Part):
+    """One of ``[[stages]]``, in the order in which they follow one another."""
+
+    crop: str
+    stage: Name
+    label: str
+    bbch: tuple[int, int]
+    days: tuple[float, float]
 
 
 class IndexConfig(_Part):
@@ -305,14 +328,23 @@ class Config(_Part):
     run: RunConfig = RunConfig()
     compute: ComputeConfig = ComputeConfig()
     seasons: tuple[SeasonConfig, ...] = ()
+    stages: tuple[StageConfig, ...] = ()
     indices: Mapping[Name, IndexConfig] = {}
     pests: Mapping[Name, PestConfig] = {}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         """Refuse names that no catalogue row, built in or declared here, answers to."""
+        for number, season in enumerate(self.seasons):
+            with _blamed_on("seasons", number):
+                _own_season(season)
         with _blamed_on("seasons"):
-            _ = self.all_seasons
+            check_seasons(self.all_seasons)
+        for number, stage in enumerate(self.stages):
+            with _blamed_on("stages", number):
+                CropStage(**dict(stage))
+        with _blamed_on("stages"):
+            _ = self.all_stages
         with _blamed_on("pests"):
             pests = self.all_pests
         for name, own in self.indices.items():
@@ -362,8 +394,14 @@ class Config(_Part):
     @property
     def all_seasons(self) -> tuple[Season, ...]:
         """The seasons of the config, else the catalogue's thirds of the year."""
-        own = Table("season", (Season(name=part.name, start=part.start) for part in self.seasons))
-        return tuple((own or SEASONS).values())
+        return tuple(map(_own_season, self.seasons)) or tuple(SEASONS.values())
+
+    @property
+    def all_stages(self) -> tuple[CropStage, ...]:
+        """The catalogue's stages; those that the config declares for a crop stand in place of the catalogue's."""
+        own = Table("stage", (CropStage(**dict(part)) for part in self.stages))
+        crops = {row.crop for row in own.values()}
+        return (*(row for row in STAGES.values() if row.crop not in crops), *own.values())
 
     @property
     def today(self) -> dt.date:
@@ -379,6 +417,10 @@ def _own_pest(name: str, part: PestConfig) -> Pest:
     if name in PESTS:
         return replace(PESTS[name], **given, source=source, verified=False)
     return Pest(name=name, **{"doc": part.doc, "crop": part.crop, **given}, source=source)
+
+
+def _own_season(part: SeasonConfig) -> Season:
+    return Season(**dict(part))
 
 
 def _own_index(name: str, part: IndexConfig) -> Index:
@@ -428,7 +470,7 @@ def _refuse_credentials(file: Path, text: str, data: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _blamed_on(*path: str) -> Iterator[None]:
+def _blamed_on(*path: str | int) -> Iterator[None]:
     """Give an error of the catalogue its place in the config."""
     try:
         yield
@@ -480,7 +522,7 @@ def _known(loc: Keys) -> list[str]:
             break
         inner = [t for t in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(t, type)]
         part = next((t for t in inner if issubclass(t, _Part)), part)
-    return list(part.model_fields)
+    return [field.alias or name for name, field in part.model_fields.items()]
 
 
 def _line(text: str, loc: Keys) -> str:

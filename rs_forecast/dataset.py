@@ -6,6 +6,7 @@ date, with the label that surveys brought later.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -21,9 +22,15 @@ from rs_forecast.catalog import PESTS, SEASONS, Pest, Season
 from rs_forecast.catalog.seasons import season_of
 from rs_forecast.errors import ConfigError, NoDataError
 from rs_forecast.kernels._jit import share_out
+from rs_forecast.looks import packed_looks
+from rs_forecast.phenology import Sown, find_sown
 
 _ZONES = ("sub_zone", "commune_code")
 _WEEK = pd.Timedelta(weeks=1)
+RICE = "rice"
+"""The crop that is sown into water: its sowing is seen from space."""
+_SQUARE_M = 1500.0
+"""Side of the squares in which parcels without sub-zone and commune are neighbours [m]."""
 _LARGE = 1_000_000
 """Numbers below which a second thread is not worth its start."""
 _NEVER = np.datetime64("NaT", "us")
@@ -36,6 +43,8 @@ class _Ground(NamedTuple):
     rank: NDArray[np.intp]
     """Place of each parcel in the order of the ids."""
     zone: NDArray[np.int64]
+    near: NDArray[np.int64]
+    """The zone, or where there is none a square of the ground."""
     texts: pd.DataFrame
     """Commune, sub-zone and crop, as far as they are known."""
     spots: tuple[NDArray[np.float64], Any] | None
@@ -115,7 +124,7 @@ def build_dataset(
         raise ConfigError(
             f"a forecast needs a pest and weeks ahead of at least 1; found {pest!r} and {horizon_weeks!r}"
         )
-    tables = _tables(signals, weather, surveys, crops, traps)
+    tables = tables_of(signals, weather, surveys, crops, traps)
     ground = _ground(parcels, measured=len(tables.traps) > 0)
     if issued is not None:
         day = schema.day(issued)
@@ -154,7 +163,11 @@ def _rows_at(
     seasons: Sequence[Season],
     ahead: features.Ahead,
 ) -> pd.DataFrame:
-    imagery, last_look = features.signal_features(known.signals, ground.ids, ground.zone, issued)
+    looks = packed_looks(known.signals, ground.ids, issued)
+    imagery, last_look = features.signal_features(known.signals, ground.ids, ground.zone, issued, looks)
+    sown = find_sown(
+        known.signals, known.crops, ground.ids, issued, paddy=may_be_rice(ground.texts["crop"]), looks=looks
+    )
     if ahead != "forecast":  # no feature rests on forecasts that most training rows had not
         known = replace(known, weather=known.weather.loc[known.weather["known_at"] >= known.weather["date"]])
     weather = features.weather_features(known.weather, known.weights, ground.ids, issued, ahead)
@@ -164,14 +177,14 @@ def _rows_at(
         pest.name: features.survey_features(known.surveys, pest, ground.ids, ground.zone, issued, list(weeks.values()))
         for pest in {one.pest.name: one.pest for one in asked}.values()
     }
-    models = _process_columns(known, {one.pest.name: one.pest for one in asked}, ground, issued)
+    models = _process_columns(known, {one.pest.name: one.pest for one in asked}, ground, sown, issued)
     columns = [
         {
             **imagery,
             **weather,
             **models[one.pest.name],
             **visits[one.pest.name][list(weeks).index(one.horizon)],
-            **features.crop_features(known.crops, ground.ids, issued, weeks[one.horizon]),
+            **features.crop_features(sown, ground.near, weeks[one.horizon]),
             **features.calendar_features(len(ground.ids), weeks[one.horizon]),
         }
         for one in asked
@@ -193,15 +206,14 @@ def _rows_at(
 
 
 def _process_columns(
-    known: Tables, pests: Mapping[str, Pest], ground: _Ground, issued: pd.Timestamp
+    known: Tables, pests: Mapping[str, Pest], ground: _Ground, sown: Sown, issued: pd.Timestamp
 ) -> dict[str, features.Columns]:
     """Return what process models and traps say, by pest; all pests have the columns that one of them has."""
     out: dict[str, features.Columns] = {name: {} for name in pests}
     modelled = any(pest.process for pest in pests.values())
-    sown = features.newest_sowing(known.crops, ground.ids, issued) if modelled else None
     for name, pest in pests.items():
-        if sown is not None:
-            out[name] |= features.process_features(known.weather, known.weights, ground.ids, sown, pest, issued)
+        if modelled:
+            out[name] |= features.process_features(known.weather, known.weights, ground.ids, sown.date, pest, issued)
         if ground.spots is not None:
             out[name] |= features.trap_features(
                 known.traps, known.weather, known.weights, ground.ids, ground.spots, pest, issued
@@ -220,7 +232,6 @@ def _head(
     where = np.concatenate([one.where for one in asked])
     counts = [len(one.where) for one in asked]
     monday = np.array([weeks[one.horizon] for one in asked], "datetime64[us]")
-    season = [season_of(weeks[one.horizon].date(), seasons) for one in asked]
     columns = {
         schema.PARCEL: ground.ids.array[where],
         "issued": np.full(len(where), issued.to_datetime64(), "datetime64[us]"),
@@ -228,7 +239,7 @@ def _head(
         "horizon_weeks": np.repeat([float(one.horizon) for one in asked], counts),
         "valid_from": np.repeat(monday, counts),
         "valid_to": np.repeat(monday + np.timedelta64(6, "D"), counts),
-        "season": pd.array(season, dtype="str").repeat(counts),
+        "season": _seasons([weeks[one.horizon].date() for one in asked], asked, ground, seasons),
         "commune_code": ground.texts["commune_code"].array[where],
         "sub_zone": ground.texts["sub_zone"].array[where],
         "label": np.concatenate([one.label for one in asked]),
@@ -240,6 +251,23 @@ def _head(
 def _mondays_before(issued: pd.Timestamp) -> list[pd.Timestamp]:
     """Return the Mondays of the year before ``issued``: what was known on them is known by now."""
     return [issued - pd.Timedelta(days=issued.day_of_week) - weeks * _WEEK for weeks in range(1, 53)]
+
+
+def _seasons(
+    weeks: Sequence[dt.date], asked: Sequence[_Asked], ground: _Ground, seasons: Sequence[Season]
+) -> pd.api.extensions.ExtensionArray:
+    """Return the season of each row's valid week, by sub-zone where any season is of some alone."""
+    own = sorted({zone for season in seasons for zone in season.sub_zones})
+    code = pd.Index(own).get_indexer(pd.Index(ground.texts["sub_zone"])) if own else np.zeros(len(ground.ids), np.int64)
+    names = []
+    for week, one in zip(weeks, asked, strict=True):
+        elsewhere = season_of(week, seasons)
+        if own:
+            found = pd.array([*(season_of(week, seasons, zone) for zone in own), elsewhere], dtype="str")
+            names.append(found[code[one.where]])
+        else:
+            names.append(pd.array([elsewhere], dtype="str").repeat(len(one.where)))
+    return pd.array(np.concatenate([part.to_numpy(object) for part in names]), dtype="str")
 
 
 def _sorted(asked: _Asked, ground: _Ground) -> _Asked:
@@ -298,18 +326,37 @@ def _labelled(
 
 
 def _ground(parcels: gpd.GeoDataFrame, *, measured: bool) -> _Ground:
-    texts = pd.DataFrame({name: _texts(parcels, name) for name in (*_ZONES, "crop")}, copy=False)
-    zone = texts["sub_zone"].fillna(texts["commune_code"]).fillna("")
+    texts = pd.DataFrame({name: texts_of(parcels, name) for name in (*_ZONES, "crop")}, copy=False)
+    zone = texts["sub_zone"].fillna(texts["commune_code"])
+    near = _near(parcels, zone)
+    zone = zone.fillna("")
     ids = pd.Index(parcels[schema.PARCEL])
     rank = np.arange(len(ids)) if ids.is_monotonic_increasing else np.argsort(ids.argsort())
     spots = None
     if measured:
         points = parcels.geometry.to_crs(parcels.estimate_utm_crs()).centroid
         spots = np.column_stack([points.x, points.y]), points.crs
-    return _Ground(ids, rank, pd.factorize(zone)[0].astype(np.int64), texts, spots)
+    return _Ground(ids, rank, pd.factorize(zone)[0].astype(np.int64), near, texts, spots)
 
 
-def _texts(parcels: gpd.GeoDataFrame, name: str) -> Any:
+def _near(parcels: gpd.GeoDataFrame, zone: pd.Series) -> NDArray[np.int64]:
+    """Return the number of each parcel's zone, or of a square of the ground where it has none."""
+    lost = zone.isna().to_numpy()
+    code = pd.factorize(zone)[0].astype(np.int64)
+    if lost.any():
+        geometry = parcels.geometry[lost]
+        middle = geometry.to_crs(geometry.estimate_utm_crs()).bounds.to_numpy().reshape(-1, 2, 2).mean(axis=1)
+        _, square = np.unique(np.floor(middle / _SQUARE_M), axis=0, return_inverse=True)
+        code[lost] = code.max(initial=-1) + 1 + square.ravel()
+    return code
+
+
+def may_be_rice(crop: pd.Series) -> NDArray[np.bool_]:
+    """Return which parcels may grow rice: those that do, and those of which nothing is known."""
+    return np.asarray((crop.isna() | (crop == RICE)).to_numpy(), np.bool_)
+
+
+def texts_of(parcels: gpd.GeoDataFrame, name: str) -> Any:
     """Return a column of the parcels as texts, all missing if they have none."""
     if name not in parcels.columns:
         return pd.array([None], dtype="str").repeat(len(parcels))
@@ -317,13 +364,14 @@ def _texts(parcels: gpd.GeoDataFrame, name: str) -> Any:
     return own.array if own.dtype == "str" else own.astype("str").where(own.notna(), None).astype("str").array
 
 
-def _tables(
+def tables_of(
     signals: pd.DataFrame | None,
     weather: tuple[pd.DataFrame, pd.DataFrame] | None,
     surveys: pd.DataFrame | None,
     crops: pd.DataFrame | None,
     traps: pd.DataFrame | None,
 ) -> Tables:
+    """Return the sources as tables, checked; one that is not there is an empty table."""
     rows, weights = weather if weather is not None else (None, None)
     tables = Tables(
         signals=_or_empty(signals, schema.SIGNALS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rs_forecast import schema
 from rs_forecast.asof import SIGNAL_KEY, Versions
-from rs_forecast.kernels import doubt
+from rs_forecast.kernels import doubt, series
 
 MIN_CLEAR = 0.5
 """Share of a parcel that must be clear for a look to count."""
@@ -21,6 +21,36 @@ DROP, DROP_DAYS = 0.1, 45
 
 CLEAR, CLOUDY, DIP = (np.int8(code) for code in range(3))
 """Kinds of a look. A dip is a clear look that is taken as cloudy all the same."""
+
+Codes = NDArray[np.int64]
+
+
+class Looks(NamedTuple):
+    """Looks at parcels as arrays, by parcel, then day."""
+
+    rows: NDArray[np.intp] | slice
+    """Which row of the signals each is."""
+    days: Codes
+    """Counted from 1970."""
+    starts: Codes
+    """Parcel ``k`` holds the looks ``starts[k]:starts[k + 1]``."""
+    fraction: NDArray[np.float64]
+    """Clear share of the parcel; 0 for a dip."""
+    clear: NDArray[np.bool_]
+    """Whether the look counts."""
+
+
+def packed_looks(signals: pd.DataFrame, ids: pd.Index, issued: pd.Timestamp) -> Looks:
+    """Return the looks at the parcels ``ids`` up to ``issued``, which must all be known by then, and which count."""
+    schema.check_known(signals, issued, "signals")
+    rows, key = rows_of_parcels(signals[schema.PARCEL], ids, (signals["date"] <= issued).to_numpy())
+    days = day_numbers(signals["date"])[rows]
+    order, starts = series.pack(key, days, len(ids))
+    if not isinstance(order, slice):
+        days, rows = days[order], np.arange(len(signals))[rows][order]
+    fraction = signals["valid_fraction"].to_numpy()[rows]
+    fraction = np.where(dips(signals, rows, days, starts, fraction >= MIN_CLEAR), 0.0, fraction)
+    return Looks(rows, days, starts, fraction, ~(fraction < MIN_CLEAR))
 
 
 def judged_looks(signals: pd.DataFrame, issued: Any = None) -> tuple[pd.DataFrame, NDArray[np.int8]]:
@@ -69,3 +99,33 @@ def dips(
             value = np.where(clear, signals[f"{name}_mean"].to_numpy()[rows], np.nan)
             return doubt.dips(days, value.astype(np.float64), starts, DROP_DAYS, DROP)
     return np.zeros(len(days), np.bool_)
+
+
+def rows_of_parcels(
+    parcel: pd.Series, ids: pd.Index, use: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp] | slice, NDArray[np.integer[Any]]]:
+    """Return which rows of those to ``use`` are of parcels among ``ids``, and each one's position there."""
+    if isinstance(parcel.dtype, pd.CategoricalDtype):  # each parcel looked up once, not once a row
+        key, names = parcel.cat.codes.to_numpy(), parcel.cat.categories
+        if not names.equals(ids):
+            key = np.append(ids.get_indexer(names), -1)[key]
+    else:
+        key = places(parcel, ids)
+    kept = use & (key >= 0)
+    return (slice(None), key) if kept.all() else (np.flatnonzero(kept), key[kept])
+
+
+def places(parcel: pd.Series, ids: pd.Index) -> Codes:
+    """Return the position of each parcel among ``ids``, -1 for none."""
+    names = pd.Index(parcel)
+    return np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
+
+
+def day_numbers(dates: pd.Series) -> Codes:
+    """Return days as whole numbers, counted from 1970."""
+    return dates.to_numpy("datetime64[D]").view(np.int64)
+
+
+def day_number(day: pd.Timestamp) -> int:
+    """Return one day as a whole number, counted from 1970."""
+    return int(day.to_datetime64().astype("datetime64[D]").astype(np.int64))

@@ -14,6 +14,7 @@ from rs_forecast import schema
 from rs_forecast.baselines import BASELINES, baseline_from_dict
 from rs_forecast.catalog import WEATHER_FEATURES
 from rs_forecast.config import Config, load_config
+from rs_forecast.crop_status import crop_status
 from rs_forecast.dataset import build_dataset
 from rs_forecast.errors import ConfigError, NoDataError, listing, noted
 from rs_forecast.evaluate import Report, cross_validate
@@ -108,9 +109,13 @@ def run(
             inputs = inputs or read_inputs(config, until=day, tell=tell)
             live = _dataset(config, inputs, None, issued=day, ahead=model.weather_ahead)
             live, lost = _with_features_of(model, live)
+            crops = crop_status(
+                inputs.parcels, inputs.signals, inputs.crops,
+                issued=day, seasons=config.all_seasons, stages=config.all_stages,
+            )  # fmt: skip
             risk, stands_in = _forecast(config, model, live)
         degraded = [*lacking, *inputs.missing, *silent(inputs, day), *lost, *stands_in, *_too_little(config, risk)]
-        return publish(config, inputs, model, risk, live, degraded, notes)
+        return publish(config, inputs, model, risk, live, crops, degraded, notes)
 
 
 def _targets(config: Config) -> list[tuple[str, int]]:

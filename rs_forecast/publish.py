@@ -15,9 +15,11 @@ import pandas as pd
 from rs_forecast import schema
 from rs_forecast.clouds import cloud_csv, cloud_report, cloud_summary
 from rs_forecast.config import Config
+from rs_forecast.crop_status import stage_hectares
 from rs_forecast.errors import RsForecastError
 from rs_forecast.inputs import Inputs, weather_folder
 from rs_forecast.maps import write_products
+from rs_forecast.maps.crop_status import write_crop_status
 from rs_forecast.model import RiskModel
 from rs_forecast.sources.weather_services import SERVICES
 from rs_forecast.workspace import (
@@ -81,6 +83,7 @@ def publish(
     model: RiskModel,
     risk: gpd.GeoDataFrame,
     live: gpd.GeoDataFrame,
+    crops: gpd.GeoDataFrame,
     degraded: Sequence[str],
     notes: Sequence[str],
 ) -> RunReport:
@@ -97,7 +100,7 @@ def publish(
     week = f"{issued.isocalendar().year}-W{issued.isocalendar().week:02d}"
     folder = config.output.dir.resolve() / week
     clouds, tables = _clouds(inputs, issued)
-    digest = _digest(config, risk, live, degraded, tables)
+    digest = _digest(config, risk, live, crops, degraded, tables)
     common: dict[str, Any] = {
         "issued": f"{issued:%Y-%m-%d}",
         "week": week,
@@ -129,6 +132,12 @@ def publish(
             geoparquet=config.output.geoparquet,
         )
         written += [write_atomic(stage / name, text) for name, text in tables.items()]
+        written.append(
+            write_crop_status(
+                crops, stage_hectares(crops, config.all_stages), stage,
+                issued=issued, crs=config.output.crs, synthetic=inputs.synthetic,
+            )
+        )  # fmt: skip
         names = sorted(path.name for path in written)
         products = {name: sha256_file(stage / name) for name in names}
         write_json(stage / MANIFEST, _manifest(config, inputs, model, common, digest, products))
@@ -191,15 +200,20 @@ def _input_files(config: Config) -> dict[str, dict[str, str]]:
 
 
 def _digest(
-    config: Config, risk: gpd.GeoDataFrame, live: gpd.GeoDataFrame, degraded: Sequence[str], texts: Mapping[str, str]
+    config: Config,
+    risk: gpd.GeoDataFrame,
+    live: gpd.GeoDataFrame,
+    crops: gpd.GeoDataFrame,
+    degraded: Sequence[str],
+    texts: Mapping[str, str],
 ) -> str:
-    """Hash of all that decides the products: the forecast and its features, the outlines, settings and version.
+    """Hash of all that decides the products: forecast and features, crops, the outlines, settings and version.
 
     ``texts`` are products that are made before it, by name.
     """
     tables = [
         pd.util.hash_pandas_object(pd.DataFrame(t.drop(columns="geometry")), index=False).to_numpy().tobytes()
-        for t in (risk, live)
+        for t in (risk, live, crops)
     ]
     shapes = risk.geometry.to_wkb().to_numpy()
     settings = [

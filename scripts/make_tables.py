@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from rs_forecast.catalog import INDICES, INSECTS, PESTS, WEATHER_FEATURES
+from rs_forecast.catalog import INDICES, INSECTS, PESTS, STAGES, WEATHER_FEATURES
 from rs_forecast.catalog.indices import GROUPS
 from rs_forecast.schema import WEATHER_VARIABLES
 
@@ -28,6 +28,7 @@ def tables() -> str:
     weather = ((f"`{f.name}`", f"{f.doc} [{f.unit}]", f"{f.low:g} to {f.high:g}") for f in WEATHER_VARIABLES)
     pests = ((f"`{p.name}`", p.crop, p.event_text, "yes" if p.verified else "no", p.source) for p in PESTS.values())
     features = ((f"`{w.name}`", f"{w.words} [{w.unit}]") for w in WEATHER_FEATURES.values())
+    stages = ((s.crop, s.stage, s.label, f"{s.bbch[0]}-{s.bbch[1]}", _days(s.days)) for s in STAGES.values())
     return "\n\n".join(
         (
             "### Weather variables",
@@ -40,6 +41,8 @@ def tables() -> str:
             table(("pest", "crop", "event", "threshold verified", "source of the threshold"), pests),
             "### Insects by degree-days",
             table(("insect", "stage", "lower [°C]", "upper [°C]", "needs [°C d]", "verified"), insect_rows()),
+            "### Stages",
+            table(("crop", "stage", "label", "BBCH", "days"), stages),
         )
     )
 
@@ -51,6 +54,10 @@ def insect_rows() -> Iterator[tuple[str, ...]]:
             upper = f"{s.upper:g}" if math.isfinite(s.upper) else "none found"
             verified = "yes" if insect.verified else "no"
             yield f"`{insect.name}`", s.name, f"{s.lower:g}", upper, f"{s.degree_days:.1f}", verified
+
+
+def _days(days: tuple[float, float]) -> str:
+    return f"{days[0]:.3g}-{days[1]:.3g}" if days[1] else "a moment"
 
 
 def index_tables() -> Iterator[str]:

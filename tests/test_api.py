@@ -34,7 +34,7 @@ def test_a_notebook_goes_from_parcels_to_a_map(tmp_path: Path) -> None:
     report = rsf.cross_validate(history, preset="small", models={"mine": HistGradientBoostingClassifier(max_iter=20)})
     assert set(report.scores["model"]) >= {"rs_forecast", "mine", "climatology", "persistence", "always_no"}
     assert "climatology" in str(report)
-    with pytest.warns(UserWarning, match="crop_age_days"):  # no crops were given
+    with pytest.warns(UserWarning, match="ndvi_anomaly_30d"):  # of years before the first look
         model = rsf.RiskModel.fit(history, preset="small")
     today = rsf.build_dataset(parcels, signals, weather, surveys, pest=PEST, horizon_weeks=1, issued="2025-12-29")
     risk = model.predict(today)

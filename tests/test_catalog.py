@@ -21,20 +21,22 @@ from rs_forecast.catalog import (
     PRESETS,
     PROVIDERS,
     SEASONS,
+    STAGES,
     WEATHER_FEATURES,
+    CropStage,
     Pest,
     Season,
 )
 from rs_forecast.catalog._table import Table
 from rs_forecast.catalog.bands import BAND_OF_CODE, SCL, SCL_CLASSES, SCL_MASKED
 from rs_forecast.catalog.formula import parse
-from rs_forecast.catalog.seasons import season_of
+from rs_forecast.catalog.seasons import Sowing, check_seasons, season_of, sowings
 from rs_forecast.errors import ConfigError
 
 TABLES = {
     name: getattr(catalog, name)
     for name in (
-        "BANDS", "DISEASES", "INDICES", "INSECTS", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS",
+        "BANDS", "DISEASES", "INDICES", "INSECTS", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS", "STAGES",
         "WEATHER_FEATURES", "WET_RULES",
     )
 }  # fmt: skip
@@ -325,3 +327,96 @@ def test_property_a_season_is_the_newest_that_has_begun_in_any_order_of_rows(day
 def test_a_start_that_is_no_day_of_every_year_is_refused(start):
     with pytest.raises(ConfigError, match=r"season 'x': start .* write it as '11-01'"):
         Season(name="x", start=start)
+
+
+AN_GIANG = (
+    *DELTA[1:],
+    Season(name="dong_xuan", start="11-15", end="01-15"),
+    Season(name="dong_xuan", first=dt.date(2024, 11, 1), last=dt.date(2024, 12, 31)),
+    Season(name="thu_dong", first=dt.date(2021, 7, 15), last=dt.date(2021, 9, 10)),
+    Season(name="dong_xuan", first=dt.date(2025, 1, 5), last=dt.date(2025, 1, 20), sub_zones=("Z1",)),
+    Season(name="mua", start="06-15", sub_zones=("Z1", "Z2")),
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "name"),
+    [
+        ("2024-10-31", None, "2024 thu_dong"),
+        ("2024-11-01", None, "2024 dong_xuan"),  # two weeks before other years
+        ("2023-11-01", None, "2023 thu_dong"),
+        ("2025-01-04", "Z1", "2024 thu_dong"),  # late there, in the year after, and still of 2024
+        ("2025-01-05", "Z1", "2024 dong_xuan"),
+        ("2025-01-04", "Z9", "2024 dong_xuan"),
+        ("2021-07-14", None, "2021 he_thu"),
+        ("2021-07-15", None, "2021 thu_dong"),
+        ("2022-07-15", None, "2022 he_thu"),
+        ("2022-07-15", "Z2", "2022 mua"),
+    ],
+)
+def test_a_season_of_one_year_or_some_sub_zones_stands_in_place_of_the_general_one(day, zone, name):
+    for seasons in (AN_GIANG, AN_GIANG[::-1]):
+        assert season_of(dt.date.fromisoformat(day), seasons, zone) == name
+
+
+def test_sowing_windows_cross_the_turn_of_the_year():
+    found = [s for s in sowings(AN_GIANG, range(2023, 2025)) if s.name.endswith("dong_xuan")]
+    assert found == [
+        Sowing(name="2023 dong_xuan", first=dt.date(2023, 11, 15), last=dt.date(2024, 1, 15)),
+        Sowing(name="2024 dong_xuan", first=dt.date(2024, 11, 1), last=dt.date(2024, 12, 31)),
+    ]
+
+
+@given(day=st.dates(dt.date(1990, 1, 1), dt.date(2090, 1, 1)), zone=st.sampled_from([None, "Z1", "Z2", "Z9"]))
+def test_property_a_season_is_the_newest_sowing_that_has_begun(day, zone):
+    begun = [s for s in sowings(AN_GIANG, range(day.year - 2, day.year + 1), zone) if s.first <= day]
+    assert season_of(day, AN_GIANG, zone) == begun[-1].name
+    assert [s.first for s in begun] == sorted(s.first for s in begun)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"start": "11-01", "first": dt.date(2024, 11, 1)}, "has both start and from"),
+        ({"start": "11-01", "last": dt.date(2024, 11, 1)}, "has to = 2024-11-01 without from"),
+        ({"first": dt.date(2024, 11, 1), "end": "12-31"}, "with from, the last day of sowing is to"),
+        ({"first": dt.date(2024, 11, 1), "last": dt.date(2024, 1, 1)}, "to 2024-01-01 lies before from 2024-11-01"),
+        ({"start": "11-01", "end": "31-12"}, "end '31-12' is no month and day"),
+        ({"start": "11-01", "end": "10-30"}, "sown for 363 days, allowed are up to 200"),
+    ],
+)
+def test_a_season_that_contradicts_itself_is_refused(given, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        Season(name="x", **given)
+
+
+def test_seasons_must_not_contradict_one_another_nor_leave_a_day_out():
+    check_seasons(AN_GIANG)
+    with pytest.raises(ConfigError, match="'mua' is declared twice for sub-zone 'Z2'"):
+        check_seasons([*AN_GIANG, Season(name="mua", start="07-01", sub_zones=("Z2", "Z3"))])
+    with pytest.raises(ConfigError, match="'thu_dong' is declared twice from 2021-07-15"):
+        check_seasons([*AN_GIANG, Season(name="thu_dong", first=dt.date(2021, 7, 15))])
+    with pytest.raises(ConfigError, match="no season holds every year and everywhere"):
+        check_seasons(AN_GIANG[3:])
+
+
+# -------------------------------------------------------------------------------------------------------------- stages
+def test_stages_of_a_crop_rise_on_the_bbch_scale_and_last_as_the_source_says():
+    rice = [stage for stage in STAGES.values() if stage.crop == "rice"]
+    codes = [code for stage in rice for code in stage.bbch]
+    assert codes == sorted(codes)
+    days = {stage.stage: stage.days for stage in rice}
+    assert (days["seedling"], days["tillering"], days["booting"]) == ((8, 10), (25, 30), (20, 25))
+    last = [days[name] for name in ("heading", "milk", "ripening")]
+    assert [sum(part) for part in zip(*last, strict=True)] == pytest.approx([28, 30])
+    assert sum(low for low, _ in days.values()) == pytest.approx(81)
+    assert sum(high for _, high in days.values()) == pytest.approx(95)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"bbch": (30, 20)}, "bbch [30, 20]"), ({"bbch": (0, 100)}, "0-99"), ({"days": (9, 8)}, "days [9, 8]")],
+)
+def test_a_stage_that_runs_backwards_is_refused(given, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        CropStage(**{"crop": "maize", "stage": "emergence", "label": "mọc", "bbch": (0, 9), "days": (5, 9), **given})

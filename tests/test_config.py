@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 from pydantic import ValidationError
 
-from rs_forecast.catalog import PESTS, SEASONS
+from rs_forecast.catalog import PESTS, SEASONS, STAGES
 from rs_forecast.catalog.bands import SCL_MASKED
 from rs_forecast.config import Config, load_config
 from rs_forecast.errors import ConfigError
@@ -213,7 +213,7 @@ NAMES = [
     (
         LEAST + "[[seasons]]\nname = 'a'\nstart = '31-12'\n",
         NEXT,
-        "seasons: season 'a': start '31-12' is no month and day",
+        "seasons.0: season 'a': start '31-12' is no month and day",
     ),
     (
         LEAST + "[[seasons]]\nname = 'a'\nstart = '11-01'\n[[seasons]]\nname = 'a'\nstart = '12-01'\n",
@@ -224,6 +224,22 @@ NAMES = [
         LEAST + "[weather]\nthousands = '.'\n",
         NEXT + 1,
         "weather.thousands: '.' is the decimal sign; declare decimal = ",
+    ),
+    (
+        LEAST
+        + "[[seasons]]\nname = 'a'\nstart = '11-01'\n[[seasons]]\nname = 'b'\nfrom = 2024-11-01\nto = 2024-10-01\n",
+        NEXT + 3,
+        "seasons.1: season 'b': to 2024-10-01 lies before from 2024-11-01; exchange them",
+    ),
+    (
+        LEAST + "[[seasons]]\nname = 'a'\nstart = '11-01'\nsub_zones = ['Z1']\n",
+        NEXT,
+        "seasons: no season holds every year and everywhere, so that some days would be in none; add one with a start",
+    ),
+    (
+        LEAST + "[[stages]]\ncrop = 'maize'\nstage = 'leaf'\nlabel = 'lá'\nbbch = [19, 10]\ndays = [5, 9]\n",
+        NEXT,
+        "stages.0: stage 'leaf' of maize: bbch [19, 10]; allowed are two rising codes, 0-99",
     ),
     (LEAST + "[imagery]\nsource = 'local'\n", NEXT + 1, 'imagery.source: source = "local" needs a path'),
     (LEAST + "[weather]\nsource = 'csv'\n", NEXT + 1, 'weather.source: source = "csv" needs a path'),
@@ -364,6 +380,44 @@ start = "04-01"
         ("he_thu", "04-01"),
     ]
     assert config.forecast.pests == ("stem_borer", "brown_planthopper")
+
+
+def test_seasons_of_one_year_or_some_sub_zones(load):
+    config = load(
+        LEAST
+        + """
+[[seasons]]
+name = "dong_xuan"
+start = "11-15"
+end = "01-15"
+[[seasons]]
+name = "dong_xuan"
+from = "2024-11-01"
+to = 2024-12-31
+sub_zones = ["Z1", "Z2"]
+"""
+    )
+    yearly, dated = config.all_seasons
+    assert (yearly.start, yearly.end, yearly.sub_zones) == ("11-15", "01-15", ())
+    assert (dated.first, dated.last) == (dt.date(2024, 11, 1), dt.date(2024, 12, 31))
+    assert dated.sub_zones == ("Z1", "Z2")
+
+
+def test_a_season_without_a_begin_and_a_misspelt_key_are_told_with_their_line(load):
+    message = refused(load, LEAST + "[[seasons]]\nname = 'a'\nend = '11-01'\n")
+    assert f", line {NEXT}: seasons.0: " in message
+    assert "allowed is a start such as '11-01', for every year, or a from such as '2024-11-01', for one" in message
+    message = refused(load, LEAST + "[[seasons]]\nname = 'a'\nfrm = '2024-11-01'\n")
+    assert 'did you mean "from"?' in message
+    assert "Known here: name, start, end, from, to, sub_zones" in message
+
+
+def test_stages_of_ones_own_stand_in_place_of_the_catalogues_for_that_crop(load):
+    own = "[[stages]]\ncrop = '{}'\nstage = 'leaf'\nlabel = 'lá'\nbbch = [10, 19]\ndays = [20, 30]\n"
+    rice = [row for row in STAGES.values() if row.crop == "rice"]
+    assert [row.name for row in load(LEAST + own.format("maize")).all_stages] == [r.name for r in rice] + ["maize_leaf"]
+    assert [row.name for row in load(LEAST + own.format("rice")).all_stages] == ["rice_leaf"]
+    assert load(LEAST).all_stages == tuple(rice)
 
 
 def test_a_config_is_frozen(load):

@@ -88,6 +88,7 @@ def test_run_publishes_every_product_of_the_design(copy: Path) -> None:
     assert {p.name for p in week.iterdir()} == {f"{s}{t}" for s in stems for t in tails} | {
         "manifest.json",
         "clouds.csv",
+        "crop_status.gpkg",
     }
     assert json.loads((copy / "outputs" / "latest.json").read_text())["week"] == "2026-W01"
     manifest = json.loads((week / "manifest.json").read_text())

@@ -8,6 +8,7 @@ from rs_forecast.catalog.pests import PESTS, Pest
 from rs_forecast.catalog.presets import PRESETS, Preset
 from rs_forecast.catalog.providers import PROVIDERS, Provider
 from rs_forecast.catalog.seasons import SEASONS, Season
+from rs_forecast.catalog.stages import STAGES, CropStage
 from rs_forecast.catalog.thresholds import LEVELS, Level
 from rs_forecast.catalog.weather_features import WEATHER_FEATURES, WeatherFeature
 from rs_forecast.catalog.wet_rules import WET_RULES, WetRule
@@ -22,9 +23,11 @@ __all__ = [
     "PRESETS",
     "PROVIDERS",
     "SEASONS",
+    "STAGES",
     "WEATHER_FEATURES",
     "WET_RULES",
     "Band",
+    "CropStage",
     "Disease",
     "Index",
     "Insect",

@@ -6,7 +6,7 @@ known, so that the days by which a source is late shift a window and do not thin
 
 from rs_forecast.features._columns import Columns
 from rs_forecast.features.calendar import calendar_features
-from rs_forecast.features.crops import crop_features, newest_sowing
+from rs_forecast.features.crops import crop_features
 from rs_forecast.features.imagery import SIGNAL_STATS, signal_features
 from rs_forecast.features.process import process_features
 from rs_forecast.features.surveys import survey_features
@@ -29,7 +29,6 @@ __all__ = [
     "calendar_features",
     "choose_ahead",
     "crop_features",
-    "newest_sowing",
     "process_features",
     "signal_features",
     "survey_features",

@@ -1,4 +1,4 @@
-"""What the features share: columns by parcel, places of rows, days as numbers, past years."""
+"""What the features share: columns by parcel, means of groups, past years."""
 
 from __future__ import annotations
 
@@ -11,30 +11,10 @@ from numpy.typing import NDArray
 
 from rs_forecast import schema
 from rs_forecast.kernels.series import Window
+from rs_forecast.looks import Codes
 
 Columns = dict[str, NDArray[np.float64]]
 """Features by name, a value for each parcel."""
-Codes = NDArray[np.int64]
-
-
-def rows_of_parcels(
-    parcel: pd.Series, ids: pd.Index, use: NDArray[np.bool_]
-) -> tuple[NDArray[np.intp] | slice, NDArray[np.integer[Any]]]:
-    """Return which rows of those to ``use`` are of parcels among ``ids``, and each one's position there."""
-    if isinstance(parcel.dtype, pd.CategoricalDtype):  # each parcel looked up once, not once a row
-        key, names = parcel.cat.codes.to_numpy(), parcel.cat.categories
-        if not names.equals(ids):
-            key = np.append(ids.get_indexer(names), -1)[key]
-    else:
-        key = places(parcel, ids)
-    kept = use & (key >= 0)
-    return (slice(None), key) if kept.all() else (np.flatnonzero(kept), key[kept])
-
-
-def places(parcel: pd.Series, ids: pd.Index) -> Codes:
-    """Return the position of each parcel among ``ids``, -1 for none."""
-    names = pd.Index(parcel)
-    return np.arange(len(ids)) if names.equals(ids) else ids.get_indexer(names)
 
 
 def main_sites(weights: pd.DataFrame, ids: pd.Index) -> NDArray[np.object_]:
@@ -68,16 +48,6 @@ def each(count: int, day: int) -> tuple[Codes, Codes]:
 def everywhere(value: float, count: int) -> NDArray[np.float64]:
     """Return a column that holds one value, which stands in memory once."""
     return np.broadcast_to(np.float64(value), count)
-
-
-def day_numbers(dates: pd.Series) -> Codes:
-    """Return days as whole numbers, counted from 1970."""
-    return dates.to_numpy("datetime64[D]").view(np.int64)
-
-
-def day_number(day: pd.Timestamp) -> int:
-    """Return one day as a whole number, counted from 1970."""
-    return int(day.to_datetime64().astype("datetime64[D]").astype(np.int64))
 
 
 def past_years(window: Window, days: Codes, at: Codes) -> list[Window]:

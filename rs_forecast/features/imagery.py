@@ -6,21 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rs_forecast import schema
-from rs_forecast.features._columns import (
-    Codes,
-    Columns,
-    day_number,
-    day_numbers,
-    each,
-    group_mean,
-    mean_of,
-    past_years,
-    rows_of_parcels,
-)
+from rs_forecast.features._columns import Columns, each, group_mean, mean_of, past_years
 from rs_forecast.kernels import series
 from rs_forecast.kernels.series import Window
-from rs_forecast.looks import MIN_CLEAR, dips
+from rs_forecast.looks import MIN_CLEAR, Codes, Looks, day_number, packed_looks
 
 SIGNAL_STATS = ("mean", "p10", "p90")
 """Statistics of an index that features are made from."""
@@ -29,7 +18,7 @@ _MONTH, _QUARTER, _SLOPE = Window("mean", 30), Window("mean", 90), Window("slope
 
 
 def signal_features(
-    signals: pd.DataFrame, ids: pd.Index, zone: Codes, issued: pd.Timestamp
+    signals: pd.DataFrame, ids: pd.Index, zone: Codes, issued: pd.Timestamp, found: Looks | None = None
 ) -> tuple[Columns, NDArray[np.datetime64]]:
     """Return features of the parcels' own imagery, and the day of each one's last clear look (NaT where none).
 
@@ -48,17 +37,11 @@ def signal_features(
         Zone of each parcel.
     issued
         The issue date.
+    found
+        The looks, where :func:`rs_forecast.looks.packed_looks` has been asked already.
     """
-    schema.check_known(signals, issued, "signals")
-    rows, key = rows_of_parcels(signals[schema.PARCEL], ids, (signals["date"] <= issued).to_numpy())
-    days = day_numbers(signals["date"])[rows]
-    order, starts = series.pack(key, days, len(ids))
-    if not isinstance(order, slice):
-        days, rows = days[order], np.arange(len(signals))[rows][order]
+    rows, days, starts, fraction, clear = packed_looks(signals, ids, issued) if found is None else found
     query, at = each(len(ids), day_number(issued))
-    fraction = signals["valid_fraction"].to_numpy()[rows]
-    fraction = np.where(dips(signals, rows, days, starts, fraction >= MIN_CLEAR), 0.0, fraction)
-    clear = ~(fraction < MIN_CLEAR)  # what is cloudy is missing, as any value there
     newest = series.last_rows(days, fraction, fraction, starts, query, at, clear)
     age = at - series.at_rows(days, newest)
     (looks,) = series.windows(days, fraction, starts, query, at, [Window("count_above", 90, 0, MIN_CLEAR)])

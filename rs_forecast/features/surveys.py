@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from rs_forecast import schema
 from rs_forecast.catalog import Pest
-from rs_forecast.features._columns import Codes, Columns, day_number, day_numbers, each, everywhere, places
+from rs_forecast.features._columns import Columns, each, everywhere
 from rs_forecast.kernels import series
 from rs_forecast.kernels.series import Window
+from rs_forecast.looks import Codes, day_number, day_numbers, places
 
 VISIT_DAYS = 28
 """Days over which visits around a parcel are pooled."""

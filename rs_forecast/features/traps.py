@@ -12,9 +12,10 @@ from scipy.spatial import KDTree
 
 from rs_forecast import schema
 from rs_forecast.catalog import INSECTS, Pest
-from rs_forecast.features._columns import Columns, day_number, day_numbers, each, main_sites
+from rs_forecast.features._columns import Columns, each, main_sites
 from rs_forecast.kernels import series
 from rs_forecast.kernels.series import Window
+from rs_forecast.looks import day_number, day_numbers
 from rs_forecast.process.hoppers import hopper_clock
 
 REACH_M = 15_000.0

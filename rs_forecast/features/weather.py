@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from rs_forecast import schema
 from rs_forecast.catalog import WEATHER_FEATURES, WeatherFeature
-from rs_forecast.features._columns import Codes, Columns, day_number, day_numbers, mean_of, past_years, places
+from rs_forecast.features._columns import Columns, mean_of, past_years
 from rs_forecast.kernels import series
 from rs_forecast.kernels.rows import weighted_means
 from rs_forecast.kernels.series import Window
+from rs_forecast.looks import Codes, day_number, day_numbers, places
 
 LATEST_WEATHER = 15
 """Days after which the newest weather says nothing of the present [days]."""

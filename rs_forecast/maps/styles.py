@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -87,6 +87,29 @@ def parcel_style(layer: RiskLayer) -> str:
     return _text(root)
 
 
+def category_style(column: str, rows: Sequence[tuple[str, str, str]], notes: Sequence[str], display: str) -> str:
+    """Return the style of polygons by the values of a column.
+
+    Parameters
+    ----------
+    rows
+        Value, label and colour of each legend row; an empty value stands for all others.
+    notes
+        What QGIS shows beside the layer's name.
+    display
+        Column that names a feature.
+    """
+    root = _noted_root(notes)
+    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=column, symbollevels="0")
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    for number, (value, label, colour) in enumerate(rows):
+        ET.SubElement(categories, "category", value=value, symbol=str(number), label=label, render="true")
+        _fill(ET.SubElement(symbols, "symbol", name=str(number), type="fill", alpha="1"), colour)
+    ET.SubElement(root, "previewExpression").text = f'"{display}"'
+    ET.SubElement(root, "layerGeometryType").text = "2"
+    return _text(root)
+
+
 def probability_steps(limits: tuple[float, ...]) -> Iterator[tuple[float, float, str]]:
     """Yield low end, high end and colour of each step of the probability's scale: two a class.
 
@@ -116,8 +139,11 @@ def _between(first: str, second: str) -> str:
 
 def _root(layer: RiskLayer, what: str) -> ET.Element:
     """Return the root with the layer's notes, which QGIS shows beside its name in the layer tree."""
+    return _noted_root([layer.title(what), f"issued {layer.issued}, model {layer.model_id}", *layer.notes])
+
+
+def _noted_root(lines: Iterable[str]) -> ET.Element:
     root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="AllStyleCategories")
-    lines = [layer.title(what), f"issued {layer.issued}, model {layer.model_id}", *layer.notes]
     ET.SubElement(root, "userNotes", value="".join(f"<p>{html.escape(line)}</p>" for line in lines))
     return root
 
