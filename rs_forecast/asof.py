@@ -18,6 +18,7 @@ from rs_forecast import schema
 SIGNAL_KEY = (schema.PARCEL, "date")
 WEATHER_KEY = ("site", "date")
 TRAP_KEY = ("trap_id", "pest", "date")
+AREA_KEY = ("place", "week", "pest", "stage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Tables:
     surveys: pd.DataFrame
     crops: pd.DataFrame
     traps: pd.DataFrame
+    areas: pd.DataFrame | None = None
+    """None where no area data are used; then their features are not there either."""
 
 
 class Versions:
@@ -68,6 +71,7 @@ class AsOf:
         self._surveys = tables.surveys.sort_values([schema.PARCEL, "date", "value", "known_at"], kind="stable")
         self._crops = tables.crops.sort_values([schema.PARCEL, "sown", "known_at"], kind="stable")
         self._weights = tables.weights
+        self._areas = None if tables.areas is None else Versions(tables.areas, AREA_KEY)
 
     def at(self, issued: pd.Timestamp) -> Tables:
         """Return the tables as the office had them on the day ``issued``."""
@@ -78,4 +82,5 @@ class AsOf:
             surveys=self._surveys.loc[self._surveys["known_at"] <= issued],
             crops=self._crops.loc[self._crops["known_at"] <= issued],
             traps=self._traps.at(issued),
+            areas=None if self._areas is None else self._areas.at(issued),
         )

@@ -10,21 +10,33 @@ import zoneinfo
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from rs_forecast.catalog import INDICES, PESTS, PRESETS, SEASONS, STAGES, CropStage, Index, Pest, Season
+from rs_forecast.catalog import (
+    INDICES,
+    LEVELS,
+    PESTS,
+    PRESETS,
+    SEASONS,
+    STAGES,
+    CropStage,
+    Index,
+    Level,
+    Pest,
+    Season,
+)
 from rs_forecast.catalog._table import Table
 from rs_forecast.catalog.bands import SCL_MASKED
+from rs_forecast.catalog.own import read_own_levels, read_own_pests
 from rs_forecast.catalog.seasons import check_seasons
 from rs_forecast.errors import ConfigError, RsForecastError, suggest
 
-_PLANNED = {
-    "catalog": "an office's own catalogue folder", "scouting": "the scouting list",
-}  # fmt: skip
+_PLANNED = {"scouting": "the scouting list"}
 """Tables of the format that this version does not read yet: refused by name, so that nobody thinks they count."""
 
 
@@ -207,7 +219,27 @@ class SurveysConfig(_Part):
 
     path: ConfigPath
     delay_days: Annotated[int, Field(ge=0, le=365)] = 7
-    layout: Literal["long"] = "long"
+    layout: Literal["long", "wide", "odk", "areas", "annex"] = "long"
+    columns: Mapping[str, str] = {}
+    units: Mapping[str, str] = {}
+    """Pest -> unit of its column, where ``layout`` is wide and the unit is not the catalogue's."""
+    within_m: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """How far outside a parcel a point may lie and still count for it [m]."""
+    place: str | None = None
+    """Commune, sub-zone or province that an annex is of, where its sheets do not say."""
+    encoding: str | None = None
+    date_order: DateOrder | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
+
+
+class AreasConfig(_Part):
+    """``[areas]``: hectares infested by commune, sub-zone or province, as a table or a folder of weekly annexes."""
+
+    path: ConfigPath | None = None
+    layout: Literal["areas", "annex"] = "areas"
+    delay_days: Annotated[int, Field(ge=0, le=365)] = 7
+    place: str | None = None
     columns: Mapping[str, str] = {}
     encoding: str | None = None
     date_order: DateOrder | None = None
@@ -225,6 +257,12 @@ class TrapsConfig(_Part):
     date_order: DateOrder | None = None
     decimal: Decimal | None = None
     thousands: Thousands | None = None
+
+
+class CatalogConfig(_Part):
+    """``[catalog]``: a folder of an office's own rows, ``pests.csv`` and ``levels.csv``."""
+
+    path: ConfigPath | None = None
 
 
 class ForecastConfig(_Part):
@@ -308,6 +346,9 @@ class PestConfig(_Part):
     unit: str
     crop: str = ""
     levels: Annotated[Mapping[Literal["light", "medium", "heavy"], float], AfterValidator(_rising_levels)] = {}
+    aliases: tuple[str, ...] = ()
+    units: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+    """Other units of a value, and what it is multiplied by to be in ``unit``."""
     doc: str = "declared in the config"
     stale_after_days: Annotated[int, Field(ge=1)] = 30
 
@@ -323,6 +364,8 @@ class Config(_Part):
     weather: WeatherConfig = WeatherConfig()
     surveys: SurveysConfig
     traps: TrapsConfig = TrapsConfig()
+    areas: AreasConfig = AreasConfig()
+    catalog: CatalogConfig = CatalogConfig()
     forecast: ForecastConfig
     output: OutputConfig = OutputConfig()
     run: RunConfig = RunConfig()
@@ -345,6 +388,8 @@ class Config(_Part):
                 CropStage(**dict(stage))
         with _blamed_on("stages"):
             _ = self.all_stages
+        with _blamed_on("catalog", "path"):
+            _ = self.all_levels, self._office_pests
         with _blamed_on("pests"):
             pests = self.all_pests
         for name, own in self.indices.items():
@@ -362,7 +407,7 @@ class Config(_Part):
             with _blamed_on(part, "source"):
                 if source not in ("none", *_DOWNLOADED, *_SERVICES) and path is None:
                     raise ConfigError(f'source = "{source}" needs a path')
-        for part in ("surveys", "weather", "traps"):
+        for part in ("surveys", "areas", "weather", "traps"):
             signs = getattr(self, part)
             with _blamed_on(part, "thousands"):
                 if signs.thousands is not None and signs.thousands == (signs.decimal or "."):
@@ -383,8 +428,18 @@ class Config(_Part):
 
     @property
     def all_pests(self) -> Table[Pest]:
-        """The catalogue's pests and those declared in the config, which stand in place of the catalogue's."""
-        return PESTS.over(_own_pest(name, part) for name, part in self.pests.items())
+        """The catalogue's pests, the office's in place of them, and in place of both those declared in the config."""
+        known = PESTS.over(self._office_pests)
+        return known.over(_own_pest(name, part, known) for name, part in self.pests.items())
+
+    @cached_property
+    def _office_pests(self) -> tuple[Pest, ...]:
+        return () if self.catalog.path is None else read_own_pests(self.catalog.path)
+
+    @cached_property
+    def all_levels(self) -> Table[Level]:
+        """The severity levels of the catalogue, the office's in place of them."""
+        return LEVELS if self.catalog.path is None else LEVELS.over(read_own_levels(self.catalog.path))
 
     @property
     def all_indices(self) -> Table[Index]:
@@ -409,13 +464,16 @@ class Config(_Part):
         return dt.datetime.now(zoneinfo.ZoneInfo(self.region.timezone)).date()
 
 
-def _own_pest(name: str, part: PestConfig) -> Pest:
+def _own_pest(name: str, part: PestConfig, known: Table[Pest]) -> Pest:
     """Return a pest as declared; what the config does not say of a known one is the catalogue's."""
     given = {key: getattr(part, key) for key in part.model_fields_set}
     given["levels"] = tuple(sorted(part.levels.items(), key=lambda item: item[1]))
+    given["units"] = tuple(part.units.items())
     source = f"declared in the config as {part.event} {part.unit}"
-    if name in PESTS:
-        return replace(PESTS[name], **given, source=source, verified=False)
+    if name in known:
+        if part.unit == known[name].unit and "units" not in part.model_fields_set:
+            given["units"] = known[name].units  # which lead to that unit, and to no other
+        return replace(known[name], **given, source=source, verified=False)
     return Pest(name=name, **{"doc": part.doc, "crop": part.crop, **given}, source=source)
 
 

@@ -75,6 +75,7 @@ def build_dataset(
     until: Any = None,
     crops: pd.DataFrame | None = None,
     traps: pd.DataFrame | None = None,
+    areas: pd.DataFrame | None = None,
     pests: Mapping[str, Pest] = PESTS,
     seasons: Sequence[Season] = tuple(SEASONS.values()),
     ahead: features.Ahead | None = None,
@@ -84,9 +85,10 @@ def build_dataset(
 
     Parameters
     ----------
-    parcels, signals, weather, surveys, crops, traps
+    parcels, signals, weather, surveys, crops, traps, areas
         Tables of :func:`read_parcels`, :func:`extract_signals`, :func:`get_weather`, :func:`read_surveys`,
-        ``read_crops`` and ``read_traps``; a source that is not there is None.
+        ``read_crops``, ``read_traps`` and ``read_areas``; a source that is not there is None. Areas give features,
+        never labels.
     pest, horizon_weeks
         One or more pests, and weeks ahead.
     issued
@@ -124,7 +126,7 @@ def build_dataset(
         raise ConfigError(
             f"a forecast needs a pest and weeks ahead of at least 1; found {pest!r} and {horizon_weeks!r}"
         )
-    tables = tables_of(signals, weather, surveys, crops, traps)
+    tables = tables_of(signals, weather, surveys, crops, traps, areas)
     ground = _ground(parcels, measured=len(tables.traps) > 0)
     if issued is not None:
         day = schema.day(issued)
@@ -149,7 +151,7 @@ def build_dataset(
         out.attrs["weather_ahead"] = {"by": ahead, "archived": round(share, 4)}
     out.attrs["synthetic"] = any(
         bool(t.attrs.get("synthetic"))
-        for t in (parcels, signals, surveys, crops, traps, *(weather or ()))
+        for t in (parcels, signals, surveys, crops, traps, areas, *(weather or ()))
         if t is not None
     )
     return out
@@ -178,12 +180,17 @@ def _rows_at(
         for pest in {one.pest.name: one.pest for one in asked}.values()
     }
     models = _process_columns(known, {one.pest.name: one.pest for one in asked}, ground, sown, issued)
+    reported = {
+        name: {} if known.areas is None else features.area_features(known.areas, pest, _inside(ground), issued)
+        for name, pest in {one.pest.name: one.pest for one in asked}.items()
+    }
     columns = [
         {
             **imagery,
             **weather,
             **models[one.pest.name],
             **visits[one.pest.name][list(weeks).index(one.horizon)],
+            **reported[one.pest.name],
             **features.crop_features(sown, ground.near, weeks[one.horizon]),
             **features.calendar_features(len(ground.ids), weeks[one.horizon]),
         }
@@ -356,6 +363,11 @@ def may_be_rice(crop: pd.Series) -> NDArray[np.bool_]:
     return np.asarray((crop.isna() | (crop == RICE)).to_numpy(), np.bool_)
 
 
+def _inside(ground: _Ground) -> tuple[Any, ...]:
+    """Return the areas a report on which tells of a parcel, nearest first: itself, its sub-zone, its commune."""
+    return (ground.ids, *(ground.texts[name] for name in _ZONES))
+
+
 def texts_of(parcels: gpd.GeoDataFrame, name: str) -> Any:
     """Return a column of the parcels as texts, all missing if they have none."""
     if name not in parcels.columns:
@@ -370,6 +382,7 @@ def tables_of(
     surveys: pd.DataFrame | None,
     crops: pd.DataFrame | None,
     traps: pd.DataFrame | None,
+    areas: pd.DataFrame | None = None,
 ) -> Tables:
     """Return the sources as tables, checked; one that is not there is an empty table."""
     rows, weights = weather if weather is not None else (None, None)
@@ -380,7 +393,10 @@ def tables_of(
         surveys=_or_empty(surveys, schema.SURVEYS),
         crops=_or_empty(crops, schema.CROPS),
         traps=_or_empty(traps, schema.TRAPS),
+        areas=areas,
     )
+    if areas is not None:
+        schema.check_areas(areas)
     schema.check_signals(tables.signals)
     schema.check_weather(tables.weather, tables.weights)
     schema.check_surveys(tables.surveys)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rs_forecast.cube import find_scenes
 from rs_forecast.errors import NoDataError, SchemaError, SourceError
 from rs_forecast.features import SIGNAL_STATS
 from rs_forecast.signals import empty_signals
+from rs_forecast.sources.areas import areas_as_surveys, read_areas
 from rs_forecast.sources.communes import Communes, in_todays_communes, read_communes
 from rs_forecast.sources.crops import read_crops
 from rs_forecast.sources.parcels import read_parcels
@@ -49,6 +50,7 @@ class Inputs:
     surveys: pd.DataFrame
     crops: pd.DataFrame | None
     traps: pd.DataFrame | None
+    areas: pd.DataFrame | None
     scenes: pd.DataFrame
     missing: tuple[str, ...]
     known_at: tuple[str, ...]
@@ -66,13 +68,14 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
     report_progress(tell, "parcels", 1, 1)
     surveys = config_surveys(config, parcels)
     crops, traps = config_crops(config, parcels), config_traps(config)
+    areas = config_areas(config)
     report_progress(tell, "surveys", 1, 1)
     missing: list[str] = []
     weather = _attempt("weather", missing, lambda: config_weather(config, parcels))
     found = _attempt("imagery", missing, lambda: _imagery(config, parcels, until, tell))
     none = None if config.imagery.source == "none" else empty_signals(config.imagery.indices)
     scenes, signals, marked = found or (scenes_table([]), none, False)
-    tables = (parcels, surveys, crops, traps, *(weather or ()))
+    tables = (parcels, surveys, crops, traps, areas, *(weather or ()))
     return Inputs(
         parcels=parcels,
         signals=signals,
@@ -80,9 +83,13 @@ def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell
         surveys=surveys,
         crops=crops,
         traps=traps,
+        areas=areas,
         scenes=scenes,
         missing=tuple(missing),
-        known_at=(*_assumed(config, surveys, crops, traps, scenes), *_assumed_weather(config)),
+        known_at=(
+            *_assumed(config, {"surveys": surveys, "areas": areas, "crops": crops, "traps": traps}, scenes),
+            *_assumed_weather(config),
+        ),
         synthetic=marked or any(bool(t.attrs.get("synthetic")) for t in tables if t is not None),
     )
 
@@ -103,11 +110,17 @@ def config_communes(config: Config) -> Communes | None:
 
 
 def config_surveys(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame:
-    """Read the surveys that ``config`` names."""
+    """Read the surveys that ``config`` names; reports of areas, where the parcels are these areas."""
     part = config.surveys
+    if part.layout == "areas" or part.layout == "annex":  # noqa: PLR1714 - it narrows the type
+        return areas_as_surveys(_areas(config, "surveys"), parcels, config.all_pests)
     return read_surveys(
         part.path,
         parcels,
+        layout=part.layout,
+        units=part.units,
+        within_m=part.within_m,
+        timezone=config.region.timezone,
         delay_days=part.delay_days,
         columns=part.columns,
         encoding=part.encoding,
@@ -117,6 +130,29 @@ def config_surveys(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame:
         pests=config.all_pests,
         today=config.today,
         communes=config_communes(config),
+    )
+
+
+def config_areas(config: Config) -> pd.DataFrame | None:
+    """Read the area data that ``config`` names for features."""
+    return None if config.areas.path is None else _areas(config, "areas")
+
+
+def _areas(config: Config, name: str) -> pd.DataFrame:
+    part = getattr(config, name)
+    return read_areas(
+        part.path,
+        layout=part.layout,
+        delay_days=part.delay_days,
+        place=part.place,
+        columns=part.columns,
+        encoding=part.encoding,
+        decimal=part.decimal,
+        thousands=part.thousands,
+        pests=config.all_pests,
+        today=config.today,
+        communes=config_communes(config),
+        part=name,
     )
 
 
@@ -255,19 +291,15 @@ def _assumed_weather(config: Config) -> tuple[str, ...]:
     return (f"weather: {rest} taken as known {late} days after their day",)
 
 
-def _assumed(
-    config: Config,
-    surveys: pd.DataFrame,
-    crops: pd.DataFrame | None,
-    traps: pd.DataFrame | None,
-    scenes: pd.DataFrame,
-) -> tuple[str, ...]:
+def _assumed(config: Config, tables: Mapping[str, pd.DataFrame | None], scenes: pd.DataFrame) -> tuple[str, ...]:
     said = []
-    tables = (("surveys", surveys, "visit"), ("crops", crops, "sowing"), ("traps", traps, "count"))
-    for name, table, delay in tables:
+    visit = "visit" if config.surveys.layout in ("long", "wide", "odk") else "week's Sunday"
+    since = {"surveys": visit, "areas": "week's Sunday", "crops": "sowing", "traps": "count"}
+    for name, table in tables.items():
         count = 0 if table is None else int(table.attrs.get("known_at_assumed", 0))
         if table is not None and count:
-            said.append(f"{name}: {count} rows taken as known {table.attrs.get('delay_days')} days after the {delay}")
+            days = table.attrs.get("delay_days")
+            said.append(f"{name}: {count} rows taken as known {days} days after the {since[name]}")
     measured = int((scenes["known_at_basis"] == "measured").sum())
     if config.imagery.source != "none" and (measured == 0 or measured < len(scenes)):
         which = f"{len(scenes) - measured} of {len(scenes)} scenes" if measured else "scenes"

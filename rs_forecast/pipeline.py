@@ -138,6 +138,7 @@ def _dataset(
         inputs.surveys,
         crops=inputs.crops,
         traps=inputs.traps,
+        areas=inputs.areas,
         pest=config.forecast.pests,
         horizon_weeks=config.forecast.horizons_weeks,
         issued=issued,
@@ -200,7 +201,11 @@ def _with_features_of(model: RiskModel, live: gpd.GeoDataFrame) -> tuple[gpd.Geo
 
 def _tells_of_source(name: str) -> bool:
     """Whether a feature without any value means that its source is gone; a short window may only be under cloud."""
-    return name in WEATHER_FEATURES or name.endswith("_mean_last") or name in ("crop_age_days", "survey_last_event")
+    return (
+        name in WEATHER_FEATURES
+        or name.endswith("_mean_last")
+        or name in ("crop_age_days", "survey_last_event", "area_age_days")
+    )
 
 
 def _too_little(config: Config, risk: gpd.GeoDataFrame) -> list[str]:

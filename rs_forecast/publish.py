@@ -189,13 +189,14 @@ def _clouds(inputs: Inputs, issued: pd.Timestamp) -> tuple[dict[str, Any], dict[
 
 def _input_files(config: Config) -> dict[str, dict[str, str]]:
     """Name and hash of every input table, by what it is; a folder's files one by one."""
-    parts = ("parcels", "surveys", "crops", "traps", "weather")
+    parts = ("parcels", "surveys", "areas", "crops", "traps", "weather", "catalog")
     found: dict[str, dict[str, str]] = {}
     for part in parts:
         service = part == "weather" and config.weather.source in SERVICES
         path: Path | None = weather_folder(config) if service else getattr(config, part).path
         files = [] if path is None or not path.exists() else sorted(path.rglob("*")) if path.is_dir() else [path]
-        found[part] = {file.name: sha256_file(file) for file in files if file.is_file()}
+        if files or part not in ("areas", "catalog"):
+            found[part] = {file.name: sha256_file(file) for file in files if file.is_file()}
     return found
 
 

@@ -117,6 +117,30 @@ SURVEYS = (
           allowed=("routine", "random", "map", "complaint")),
     Field(name="treated_on", kind="day", doc="last treatment before the visit", required=False, nullable=True),
 )  # fmt: skip
+AREAS = (
+    Field(name="place", kind="text", doc="code of a commune, a sub-zone, or the province"),
+    Field(name="week", kind="day", doc="Monday of the week that is reported"),
+    _KNOWN,
+    Field(name="pest", kind="text", doc="the pest's name in the catalog"),
+    Field(name="stage", kind="text", doc="stage of the crop", required=False, nullable=True),
+    *(
+        Field(name=name, kind="number", doc=doc, unit=unit, low=0, required=False, nullable=True)
+        for name, doc, unit in (
+            ("low", "lower end of the common density or rate", ""),
+            ("high", "upper end of the common density or rate", ""),
+            ("peak", "highest density or rate found", ""),
+            ("infested_ha", "infested area", "ha"),
+            ("light_ha", "lightly infested, as reported", "ha"),
+            ("medium_ha", "infested to a medium degree, as reported", "ha"),
+            ("heavy_ha", "heavily infested, as reported", "ha"),
+            ("lost_ha", "area lost", "ha"),
+            ("last_year_ha", "infested in the same period of last year", "ha"),
+            ("treated_ha", "treated area", "ha"),
+        )
+    ),
+    Field(name="distribution", kind="text", doc="where, in words", required=False, nullable=True),
+)  # fmt: skip
+"""Weekly reports of whole areas: the columns of the plant protection service's annex."""
 CROPS = (
     _ID,
     Field(name="season", kind="text", doc="season of the crop", required=False, nullable=True),
@@ -366,6 +390,12 @@ def check_weather(rows: pd.DataFrame, weights: pd.DataFrame, source: str = "weat
 def check_surveys(surveys: pd.DataFrame, source: str = "surveys") -> None:
     """Raise :class:`SchemaError` unless every row of ``surveys`` is usable."""
     _raise_any(find_problems(surveys, SURVEYS, source), source)
+
+
+def check_areas(areas: pd.DataFrame, source: str = "areas") -> None:
+    """Raise :class:`SchemaError` unless every row of ``areas`` is usable, one a place, week, pest, stage, version."""
+    _raise_any(find_problems(areas, AREAS, source), source)
+    _refuse_duplicates(areas, ["place", "week", "pest", "stage", "known_at"], source)
 
 
 def check_crops(crops: pd.DataFrame, source: str = "crops") -> None:

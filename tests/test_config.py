@@ -296,7 +296,7 @@ def test_traps_are_read_and_their_path_is_relative_to_the_file(load):
     assert "found -1" in refused(load, f"{LEAST}[traps]\ndelay_days = -1\n")
 
 
-@pytest.mark.parametrize("name", ["catalog", "scouting"])
+@pytest.mark.parametrize("name", ["scouting"])
 def test_a_planned_table_is_refused_by_name(load, name):
     message = refused(load, f'{LEAST}[{name}]\npath = "x"\n')
     assert f", line {NEXT}: [{name}] (" in message

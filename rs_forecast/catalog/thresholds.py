@@ -6,6 +6,7 @@ value may stand as a declared threshold, and no product prints a severity word f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rs_forecast.catalog._table import Table
@@ -54,3 +55,13 @@ LEVELS: Table[Level] = Table(
         *_levels("rats", 5, "%", "5 % of tillers"),
     ),
 )
+
+
+def severity_word(pest: str, value: float, unit: str, levels: Mapping[str, Level] = LEVELS) -> str | None:
+    """Return the severity of a value in words a standard gives it, None below the lightest.
+
+    Only levels that a person has verified, and whose unit is the value's, speak; without one the answer is None.
+    """
+    rows = [row for row in levels.values() if row.pest == pest and row.unit == unit and row.verified_by]
+    reached = [row for row in rows if value >= row.value]
+    return max(reached, key=lambda row: row.value).severity if reached else None

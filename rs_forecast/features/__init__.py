@@ -5,6 +5,7 @@ known, so that the days by which a source is late shift a window and do not thin
 """
 
 from rs_forecast.features._columns import Columns
+from rs_forecast.features.areas import area_features
 from rs_forecast.features.calendar import calendar_features
 from rs_forecast.features.crops import crop_features
 from rs_forecast.features.imagery import SIGNAL_STATS, signal_features
@@ -26,6 +27,7 @@ __all__ = [
     "Columns",
     "ahead_text",
     "archived_share",
+    "area_features",
     "calendar_features",
     "choose_ahead",
     "crop_features",

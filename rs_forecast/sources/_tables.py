@@ -61,7 +61,7 @@ def read_table(
         The file cannot be opened or decoded, has no rows, or lacks a required column.
     """
     file = input_file(path, what)
-    raw, problems = _raw_cells(file, what, encoding)
+    raw, problems = raw_cells(file, what, encoding)
     found = {*raw.columns, *(columns or {})}
     if any(name in found for name in one_of):
         fields = [field for field in fields if field.name not in one_of or field.name in found]
@@ -95,11 +95,11 @@ def parse_cells(
 
 def read_cells(file: Path, what: str, encoding: str | None = None) -> tuple[pd.DataFrame, list[Problem]]:
     """Return every cell of a table file as clean text, missing where empty, and rows of a wrong length."""
-    table, problems = _raw_cells(file, what, encoding)
+    table, problems = raw_cells(file, what, encoding)
     return table.apply(as_text), problems
 
 
-def _raw_cells(file: Path, what: str, encoding: str | None) -> tuple[pd.DataFrame, list[Problem]]:
+def raw_cells(file: Path, what: str, encoding: str | None) -> tuple[pd.DataFrame, list[Problem]]:
     """Return the cells as the file has them, numbers of Excel as numbers, under clean names, without empty rows."""
     suffix = file.suffix.lower()
     problems: list[Problem] = []
@@ -250,19 +250,33 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return suggest(name, known) or "."
 
 
-def _excel_cells(file: Path, what: str) -> pd.DataFrame:
+def excel_sheets(file: Path, what: str, *, header: int | None = 0) -> dict[str, pd.DataFrame]:
+    """Return the sheets of a workbook by name, cells as Excel has them; of merged cells the first has the value.
+
+    Raises
+    ------
+    SourceError
+        It is no workbook, or too large to be one.
+    """
     read_bytes(file, what)
     try:
         with zipfile.ZipFile(file) as archive:
             check_archive(archive, file.name, what)
-        book = pd.read_excel(file, sheet_name=None, dtype=object, engine="openpyxl", keep_default_na=False)
+        book = pd.read_excel(
+            file, sheet_name=None, dtype=object, engine="openpyxl", keep_default_na=False, header=header
+        )
     except ImportError as err:
         raise SourceError(
             f"{what}: reading {file.name} needs openpyxl: pip install openpyxl, or save the sheet as CSV (UTF-8)"
         ) from err
     except (zipfile.BadZipFile, ValueError, KeyError, OSError) as err:
         raise SourceError(f"{what}: {file.name} is not a readable Excel workbook ({err}); save it again") from err
-    name, sheet = str(next(iter(book))), pd.DataFrame(next(iter(book.values())))
+    return {str(name): pd.DataFrame(sheet) for name, sheet in book.items()}
+
+
+def _excel_cells(file: Path, what: str) -> pd.DataFrame:
+    book = excel_sheets(file, what)
+    name, sheet = next(iter(book.items()))
     if len(book) > 1:
         others = listing(list(book)[1:])
         warnings.warn(DataWarning(f"{file.name}: only the first sheet {name!r} is read, not {others}"), stacklevel=4)
