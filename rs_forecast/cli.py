@@ -24,6 +24,7 @@ from rs_forecast.errors import (
     SourceError,
     suggest,
 )
+from rs_forecast.survey_commands import app as surveys
 
 if TYPE_CHECKING:
     from rs_forecast.catalog import Index
@@ -294,6 +295,9 @@ def indices(
         _print_json({"groups": GROUPS, "indices": [_index_dict(row) for row in rows]})
     else:
         typer.echo(_index_text(rows))
+
+
+app.add_typer(surveys, name="surveys")
 
 
 def main(arguments: list[str] | None = None) -> None:

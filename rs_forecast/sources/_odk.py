@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -248,3 +248,9 @@ def _with_units(table: pd.DataFrame, pests: Mapping[str, Pest], units: Mapping[s
     usual = names.map({name: declared.get(name, pest.unit) for name, pest in pests.items()})
     own = as_text(table["unit"]) if "unit" in table else pd.Series(None, index=table.index, dtype="str")
     return table.assign(unit=own.where(own.notna(), usual), **({} if PARCEL in table else {PARCEL: None}))
+
+
+def looks_like_export(columns: Iterable[object]) -> bool:
+    """Whether a main table has the columns that an export of ODK or KoboToolbox has, whatever the form."""
+    names = {str(column) for column in columns}
+    return {"SubmissionDate", "KEY"} <= names or {"_submission_time", "_uuid"} <= names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -29,6 +29,18 @@ _INPUT = tuple(replace(f, required=False, nullable=True) if f.name in _OPTIONAL 
 _NAMES = [field.name for field in SURVEYS]
 _TYPES = {"text": "str", "day": "datetime64[us]", "number": "float64"}
 Layout = Literal["long", "wide", "odk"]
+
+
+class SurveyRows(NamedTuple):
+    """Rows of a file, good or not; the index says where each is."""
+
+    table: pd.DataFrame
+    """Columns of ``schema.SURVEYS``, then ``lon`` and ``lat``."""
+    problems: list[Problem]
+    source: str
+    """Name of the file."""
+
+
 _MEND = "mend the rows in the file"
 
 
@@ -97,6 +109,40 @@ def read_surveys(
     DataWarning
         Names each row left out, and why.
     """
+    rows = survey_rows(
+        path, parcels, columns=columns, pests=pests, today=today, encoding=encoding, date_order=date_order,
+        decimal=decimal, thousands=thousands, communes=communes, layout=layout, units=units, within_m=within_m,
+        timezone=timezone,
+    )  # fmt: skip
+    table, problems, source = rows
+    if {p.row for p in problems} >= set(table.index):
+        raise NoDataError(f"{describe(problems, source)}. No row is left; {_MEND}")
+    table = _known(drop_rows(table[_NAMES], problems, source, _MEND), delay_days)
+    check_surveys(table, source)
+    return mark_synthetic(table, table["method"].unique())
+
+
+def survey_rows(
+    path: str | os.PathLike[str],
+    parcels: gpd.GeoDataFrame | None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    pests: Mapping[str, Pest] | None = None,
+    today: object = None,
+    encoding: str | None = None,
+    date_order: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    communes: Communes | None = None,
+    layout: Layout = "long",
+    units: Mapping[str, str] | None = None,
+    within_m: float = 0.0,
+    timezone: str = "UTC",
+) -> SurveyRows:
+    """Return every row of a file as :func:`read_surveys` understands it, good or not, and what is wrong with which.
+
+    Without ``parcels`` places are not looked up. ``known_at`` is missing where the file does not say it.
+    """
     notation = Notation(date_order=date_order, decimal=decimal, thousands=thousands)
     file = input_file(path, "surveys")
     known = PESTS if pests is None else pests
@@ -110,45 +156,22 @@ def read_surveys(
     left = given if layout == "long" else {}
     table, problems = parse_cells(raw, problems, (*_INPUT, LON, LAT), file.name, "surveys", left, notation)
     require_place(table, file.name)
+    problems = with_codes(problems)
     now = day(today) if today is not None else day(pd.Timestamp.now("UTC"))
-    table, problems = _checked(table, with_codes(problems), parcels, known, now, within_m, communes, file.name)
-    if {p.row for p in problems} >= set(table.index):
-        raise NoDataError(f"{describe(problems, file.name)}. No row is left; {_MEND}")
-    table = _known(drop_rows(table, problems, file.name, _MEND), delay_days)
-    check_surveys(table, file.name)
-    return mark_synthetic(table, table["method"].unique())
-
-
-def _checked(
-    table: pd.DataFrame,
-    problems: list[Problem],
-    parcels: gpd.GeoDataFrame,
-    pests: Mapping[str, Pest],
-    now: pd.Timestamp,
-    within_m: float,
-    communes: Communes | None,
-    source: str,
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return the rows with parcels, pests and units as we name them, and what is wrong with each."""
-    table, lost = placed(table, parcels, within_m)
-    problems = once(problems, lost, table)
-    places = _places(table)
-    table = table.reindex(columns=_NAMES).astype({f.name: _TYPES[f.kind] for f in SURVEYS})
-    table[PARCEL] = as_spelled(table[PARCEL], parcels[PARCEL])
-    if communes is not None:
-        table[PARCEL] = in_current_communes(table, parcels[PARCEL], communes, source)
-    problems += unknown_names(table[PARCEL], "a parcel_id of the parcels", parcels[PARCEL])
-    table["pest"], strange = PestNames(pests).resolve(table["pest"])
-    table, foreign = in_units(table, pests, source)
-    table, contrary = one_value(table, places)
-    return table, problems + strange + foreign + date_problems(table, now) + contrary
-
-
-def _places(table: pd.DataFrame) -> pd.Series:
-    """Return each row's point as a text, empty where it has none."""
-    if not {"lon", "lat"} <= set(table):
-        return pd.Series("", index=table.index)
-    return table["lon"].astype("str") + " " + table["lat"].astype("str")
+    if parcels is not None:
+        table, lost = placed(table, parcels, within_m)
+        problems = once(problems, lost, table)
+    table = table.reindex(columns=[*_NAMES, "lon", "lat"])
+    table = table.astype({f.name: _TYPES[f.kind] for f in (*SURVEYS, LON, LAT)})
+    if parcels is not None:
+        table[PARCEL] = as_spelled(table[PARCEL], parcels[PARCEL])
+        if communes is not None:
+            table[PARCEL] = in_current_communes(table, parcels[PARCEL], communes, file.name)
+        problems += unknown_names(table[PARCEL], "a parcel_id of the parcels", parcels[PARCEL])
+    table["pest"], strange = PestNames(known).resolve(table["pest"])
+    table, foreign = in_units(table, known, file.name)
+    table, contrary = one_value(table, table["lon"].astype("str") + " " + table["lat"].astype("str"))
+    return SurveyRows(table, problems + strange + foreign + date_problems(table, now) + contrary, file.name)
 
 
 def _known(table: pd.DataFrame, delay_days: int) -> pd.DataFrame:
