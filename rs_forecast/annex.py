@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rs_forecast.catalog import PESTS, Pest
@@ -128,8 +129,9 @@ def _write_rows(sheet: Any, rows: pd.DataFrame, pests: Mapping[str, Pest]) -> No
 
 def _cell(row: Mapping[Any, Any], name: str, pests: Mapping[str, Pest]) -> Any:
     if name == "pest":
-        pest = pests.get(row["pest"]) if row["pest"] in pests else None
-        return pest.aliases[0] if pest is not None and pest.aliases else row["pest"]
+        pest = pests[row["pest"]] if row["pest"] in pests else None
+        name = str(pest.aliases[0] if pest is not None and pest.aliases else row["pest"])
+        return name[:1].upper() + name[1:]
     if name != "common":
         value = row.get(name)
         return None if pd.isna(value) else value
@@ -141,5 +143,5 @@ def _cell(row: Mapping[Any, Any], name: str, pests: Mapping[str, Pest]) -> Any:
 
 def _text(value: float) -> str:
     """Return a number as text; 1.234 as 1.2340, since its point might be read as parting thousands."""
-    text = f"{float(value):.12g}"
+    text = np.format_float_positional(value, trim="-")
     return f"{text}0" if re.fullmatch(r"\d{1,3}\.\d{3}", text) else text

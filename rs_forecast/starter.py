@@ -89,9 +89,14 @@ source = "none"                      # "csv", "netcdf" (AgERA5 names and units),
 # allow_hosts = ["weather.example.org"]   # hosts that may have a private address
 
 [surveys]                            # date, pest, value, unit, and parcel_id or lon and lat; a zero is a finding
-path = "data/surveys.csv"            # CSV, Excel or GeoJSON points
-delay_days = 7                       # days from a visit to your desk, for rows without known_at
-# layout = "long"                    # one row a visit and pest
+path = "data/surveys.csv"            # CSV, Excel or GeoJSON points; rs-forecast surveys check FILE proposes what follows
+delay_days = 7                       # days from a visit, or from a week's Sunday, to your desk, without known_at
+# layout = "wide"                    # a pest a column; "odk": an export of ODK or KoboToolbox; else "long". Where the
+                                     # parcels are communes or sub-zones also "areas" (place, week, pest, infested_ha)
+                                     # and "annex" (weekly 12-column annexes, one file or a folder of them)
+# units = {{ rats = "share" }}         # wide, odk: of a pest's column, if not the catalogue's or in the heading
+# within_m = 20                      # points outside every parcel count for the nearest one up to here [m]
+# place = "30280"                    # annex: the area it is of, if its sheets do not say
 # date_order = "dmy"
 # decimal = ","
 # thousands = "."
@@ -106,6 +111,16 @@ delay_days = 7                       # days from a visit to your desk, for rows 
 # thousands = "."
 # encoding = "tcvn3"
 # columns = {{ count = "SOLUONG" }}
+
+[areas]                              # reports of whole communes or sub-zones, which tell of the fields in them:
+# path = "data/annexes"              # features, never labels of fields
+# layout = "annex"                   # or "areas": place, week, pest, infested_ha, ...
+# delay_days = 7                     # days from a week's Sunday to your desk, for rows without known_at
+# place = "30280"
+# decimal = ","
+# thousands = "."
+# encoding = "tcvn3"
+# columns = {{ place = "MAXA", infested_ha = "DTNHIEM" }}
 
 [forecast]
 pests = ["brown_planthopper"]        # of the catalogue, or declared below
@@ -144,8 +159,14 @@ start = "07-01"
 # unit = "larvae/m2"
 # crop = "rice"
 # levels = {{ light = 20, medium = 40, heavy = 80 }}
+# aliases = ["sâu cuốn lá nhỏ", "SCLN"]   # other names in surveys
+# units = {{ "con/m2" = 1 }}           # other units, and what a value is multiplied by
 # stale_after_days = 30              # days after the last clear look from which a forecast is marked stale
 # doc = "where the threshold comes from"
+
+# Rows of your own for the catalogue: a folder with pests.csv and levels.csv, whose columns are those of the rows there:
+# [catalog]
+# path = "data/catalog"
 
 # An index of your own:
 # [indices.ratio]

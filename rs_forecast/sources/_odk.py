@@ -217,8 +217,9 @@ def _zeros(visits: pd.DataFrame, pests: Mapping[str, Pest]) -> pd.DataFrame:
     fixed = [c for c in visits.columns if c in PLAIN and c not in ("pest", "value", "unit")]
     rows, labels = [], []
     split = {c: str(c).rpartition("/")[2] for c in visits.columns if str(c).rpartition("/")[0].endswith(ABSENT)}
+    said = as_text(visits[ABSENT]).fillna("") if ABSENT in visits else pd.Series("", index=visits.index)
     for row in visits.index:
-        named = str(visits.loc[row, ABSENT] or "").split() if ABSENT in visits else []
+        named = str(said[row]).split()
         if not named:
             named = [pest for c, pest in split.items() if str(visits.loc[row, c]).lower() in ("1", "1.0", "true")]
         for text in named:

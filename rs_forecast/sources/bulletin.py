@@ -227,7 +227,7 @@ class _Sheet:
     def _nameless(self, row: int, filled: list[int], columns: Mapping[str, int]) -> list[Problem]:
         i = next((i for i in filled if i not in columns.values()), filled[0])
         rule = "nothing where no heading is: a merged cell has moved the row; unmerge it"
-        return [Problem(row + 1, _letter(i), self.cells.iloc[row, i], rule)]
+        return [Problem(row + 1, _letter(i), clean_text(self.cells.iloc[row, i]), rule)]
 
     def _values(
         self, row: int, cells: pd.Series, columns: Mapping[str, int], pest: str, notation: Notation
@@ -251,7 +251,7 @@ class _Sheet:
                 if min(found, default=0) < 0:
                     raise ValueError("a number of at least 0; leave the cell empty where nothing is known")  # noqa: TRY301
             except ValueError as err:
-                problems.append(Problem(row + 1, name, cell, str(err)))
+                problems.append(Problem(row + 1, name, clean_text(cell), str(err)))
         return problems or said
 
 
