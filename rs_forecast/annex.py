@@ -129,8 +129,8 @@ def _write_rows(sheet: Any, rows: pd.DataFrame, pests: Mapping[str, Pest]) -> No
 
 def _cell(row: Mapping[Any, Any], name: str, pests: Mapping[str, Pest]) -> Any:
     if name == "pest":
-        pest = pests[row["pest"]] if row["pest"] in pests else None
-        name = str(pest.aliases[0] if pest is not None and pest.aliases else row["pest"])
+        aliases = pests[row["pest"]].aliases if row["pest"] in pests else ()
+        name = str(next(iter(aliases), row["pest"]))
         return name[:1].upper() + name[1:]
     if name != "common":
         value = row.get(name)

@@ -36,7 +36,7 @@ _CSV_OPTIONS = (
 Tell = Callable[[str, int, int], None]
 """Progress: what is being done, how many of it are done, of how many."""
 
-LONGEST_SILENCE = {"weather": 15, "imagery": 30, "surveys": 35}
+LONGEST_SILENCE = {"weather": 15, "imagery": 30, "surveys": 35, "areas": 35}
 """Days before the issue date after which a source counts as missing."""
 
 
@@ -231,6 +231,7 @@ def silent(inputs: Inputs, issued: pd.Timestamp) -> list[str]:
         "weather": None if inputs.weather is None else inputs.weather.rows,
         "imagery": inputs.scenes if len(inputs.scenes) else None,
         "surveys": inputs.surveys,
+        "areas": None if inputs.areas is None else inputs.areas.rename(columns={"week": "date"}),
     }
     said = []
     for name, table in tables.items():

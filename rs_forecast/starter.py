@@ -89,7 +89,7 @@ source = "none"                      # "csv", "netcdf" (AgERA5 names and units),
 # allow_hosts = ["weather.example.org"]   # hosts that may have a private address
 
 [surveys]                            # date, pest, value, unit, and parcel_id or lon and lat; a zero is a finding
-path = "data/surveys.csv"            # CSV, Excel or GeoJSON points; rs-forecast surveys check FILE proposes what follows
+path = "data/surveys.csv"            # CSV, Excel, GeoJSON points; rs-forecast surveys check FILE proposes the rest
 delay_days = 7                       # days from a visit, or from a week's Sunday, to your desk, without known_at
 # layout = "wide"                    # a pest a column; "odk": an export of ODK or KoboToolbox; else "long". Where the
                                      # parcels are communes or sub-zones also "areas" (place, week, pest, infested_ha)

@@ -40,7 +40,8 @@ def office(tmp_path: Path) -> Path:
     parcels = gpd.GeoDataFrame({"parcel_id": [f"P-{i}" for i in range(4)]}, geometry=shapes, crs=32648)
     parcels.to_file(tmp_path / "parcels.gpkg")
     (tmp_path / "messy.csv").write_text(MESSY, encoding="utf-8")
-    text = '[parcels]\npath = "parcels.gpkg"\nid = "parcel_id"\n[surveys]\npath = "messy.csv"\n[forecast]\npests = ["rats"]\n'
+    text = '[parcels]\npath = "parcels.gpkg"\nid = "parcel_id"\n[surveys]\npath = "messy.csv"\n'
+    text += '[forecast]\npests = ["rats"]\n'
     (tmp_path / "c.toml").write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -141,7 +142,7 @@ def test_an_annex_is_recognised(office):
     assert "place,week,known_at,pest,infested_ha" in (office / "clean.csv").read_text(encoding="utf-8-sig")
 
 
-# ------------------------------------------------------------------------------------------------------------------- form
+# ----------------------------------------------------------------------------------------------------------------- form
 
 
 def test_the_form_is_a_valid_xlsform(tmp_path):

@@ -110,7 +110,7 @@ def test_a_value_in_another_unit_is_the_same_finding(pest, data):
     assert surveys["unit"][0] == pest.unit
 
 
-# ---------------------------------------------------------------------------------------------------- what contradicts
+# ----------------------------------------------------------------------------------------------------- what contradicts
 
 
 def test_rows_that_contradict_each_other_are_both_named(tmp_path, parcels):
@@ -147,7 +147,7 @@ def test_a_code_for_no_value_is_told_from_a_negative_number(tmp_path, parcels):
     assert "code for no value" not in next(s for s in said if "row 3" in s)
 
 
-# ---------------------------------------------------------------------------------------------------------------- places
+# --------------------------------------------------------------------------------------------------------------- places
 
 
 def test_a_point_near_a_parcel_counts_only_within_the_stated_distance(tmp_path, parcels):
@@ -166,7 +166,7 @@ def test_a_point_near_a_parcel_counts_only_within_the_stated_distance(tmp_path, 
         read_surveys(path, degrees, today=TODAY, within_m=25)
 
 
-# ------------------------------------------------------------------------------------------------------------ wide tables
+# ---------------------------------------------------------------------------------------------------------- wide tables
 
 
 def test_a_wide_table_is_the_long_one_turned(tmp_path, parcels):
@@ -240,11 +240,11 @@ def test_cells_moved_by_a_merged_heading_are_named(tmp_path, parcels):
     assert rows_of(found) == [("P-0", "leaf_blast", 3.0), ("P-0", "rats", 1.0)]
 
 
-# ------------------------------------------------------------------------------------------------------ exports of phones
+# ---------------------------------------------------------------------------------------------------- exports of phones
 
 
 def kobo(path: Path, parcels: gpd.GeoDataFrame, **changed: object) -> Path:
-    """Write a workbook as KoboToolbox exports one, with XML names, groups in headings, and a repeat on its own sheet."""
+    """Write a workbook as KoboToolbox exports one: XML names, groups in headings, a repeat on its own sheet."""
     at = parcels.geometry.representative_point().to_crs(4326)
     main = pd.DataFrame(
         {
@@ -325,10 +325,10 @@ def test_csv_files_of_odk_central_are_read_with_their_repeat(tmp_path, parcels):
         "SubmissionDate,start,date,where-parcel_id,where-location-Latitude,where-location-Longitude,"
         "where-location-Altitude,where-location-Accuracy,stage,absent,meta-instanceID,KEY,ReviewState"
     )
-    one = f"2026-03-02T18:30:00.123Z,2026-03-02T07:10:00.000+07:00,2026-03-02,,{at.y[0]},{at.x[0]},2,4,tillering,leaf_blast rats"
+    one = f"2026-03-02T18:30:00.123Z,2026-03-02T07:10:00.000+07:00,2026-03-02,,{at.y[0]},{at.x[0]},2,4,tillering,"
+    two = "2026-03-04T01:00:00.000Z,,2026-03-03,P-2,,,,,booting,,uuid:b,uuid:b,approved"
     csv(
-        tmp_path, head, f"{one},uuid:a,uuid:a,", "2026-03-04T01:00:00.000Z,,2026-03-03,P-2,,,,,booting,,uuid:b,uuid:b,approved",
-        name="form.csv",
+        tmp_path, head, f"{one}leaf_blast rats,uuid:a,uuid:a,", two, name="form.csv",
     )  # fmt: skip
     csv(
         tmp_path, "pest,unit,value,PARENT_KEY,KEY", "brown_planthopper,insects/m2,800,uuid:a,uuid:a/findings[1]",

@@ -13,6 +13,7 @@ from rs_forecast.doctor.finding import Check, Diagnosis, Finding, Patient, fail,
 from rs_forecast.doctor.images import check_imagery, check_model, check_signals
 from rs_forecast.doctor.machine import check_disk, check_environment, check_folders, check_timezone
 from rs_forecast.doctor.tables import (
+    check_areas,
     check_communes,
     check_control,
     check_crops,
@@ -82,6 +83,7 @@ CHECKS: Mapping[str, Check] = {
     "communes": check_communes,
     "parcels": check_parcels,
     "surveys": check_surveys,
+    "areas": check_areas,
     "crops": check_crops,
     "traps": check_traps,
     "weather": check_weather,

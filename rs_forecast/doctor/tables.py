@@ -8,6 +8,7 @@ import numpy as np
 
 from rs_forecast.doctor.finding import Finding, Patient, fail, late, ok, span, warning
 from rs_forecast.inputs import (
+    config_areas,
     config_communes,
     config_crops,
     config_parcels,
@@ -78,6 +79,22 @@ def check_surveys(patient: Patient) -> Iterator[Finding]:
         if not events:
             mend = f"a model needs both; see that values and units are right ({pest.event_text})"
             yield warning("surveys", f"{name}: no row reaches the threshold", mend)
+
+
+def check_areas(patient: Patient) -> Iterator[Finding]:
+    """Rows of area data, and how many of their places hold parcels."""
+    areas = config_areas(patient.config)
+    if areas is None:
+        return
+    patient.marked["areas"] = bool(areas.attrs.get("synthetic"))
+    known = [patient.parcels[name] for name in ("parcel_id", "sub_zone", "commune_code") if name in patient.parcels]
+    places = set(areas["place"])
+    here = places & {str(code) for codes in known for code in codes.dropna()}
+    said = f"{len(areas)} rows of {len(places)} places, {len(here)} of them with parcels, {span(areas, 'week')}"
+    yield late("areas", said, areas.rename(columns={"week": "date"}), patient)
+    if not here:
+        mend = "use the parcels' commune_code or sub_zone as place, or name [region] communes"
+        yield warning("areas", "no place is a commune or sub-zone of a parcel, so no field is told of them", mend)
 
 
 def check_crops(patient: Patient) -> Iterator[Finding]:
