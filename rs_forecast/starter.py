@@ -145,7 +145,9 @@ min_assessable = 0.5                 # below this share of the area a week count
 
 [[seasons]]                          # an evaluation holds out one season at a time
 name = "dong_xuan"
-start = "11-01"
+start = "11-01"                      # first day of sowing, each year
+# end = "01-15"                      # last day of sowing: where nobody tells a sowing, it lies between the two
+# sub_zones = ["Z017", "Z018"]       # where this holds; without it, everywhere
 [[seasons]]
 name = "he_thu"
 start = "03-01"
@@ -153,7 +155,21 @@ start = "03-01"
 name = "thu_dong"
 start = "07-01"
 
-# A pest that is not in the catalogue:
+# The sowing window of one year, which goes before that of every year:
+# [[seasons]]
+# name = "dong_xuan"
+# from = "2025-11-05"
+# to = "2025-12-31"
+
+# Stages of another crop, or of rice of another length, in order:
+# [[stages]]
+# crop = "maize"
+# stage = "leaves"
+# label = "cây con"
+# bbch = [10, 19]
+# days = [25, 35]
+
+# A pest that is not in the catalogue, or another threshold for one that is:
 # [pests.leaf_folder]
 # event = "density >= 20"
 # unit = "larvae/m2"

@@ -234,7 +234,7 @@ def test_forecasts_count_where_most_issue_dates_have_one_and_the_model_is_held_t
         known = tables.weather.loc[tables.weather["known_at"] <= issued, "date"]
         covered.append(known[(known > issued) & (known <= issued + pd.Timedelta(days=7))].nunique() >= 5)
     assert told == {"by": by, "archived": pytest.approx(np.mean(covered), abs=1e-4)}
-    with pytest.warns(DataWarning, match="features that teach nothing are left out: temp_max_14d"):
+    with pytest.warns(DataWarning, match="features that teach nothing are left out: sowing_spread_near_days"):
         model = RiskModel.fit(history)
     assert model.weather_ahead == by
     assert ("temp_mean_next7d" in model.features) == (by == "forecast")

@@ -469,7 +469,7 @@ def test_today_is_the_day_in_the_region(load, monkeypatch):
         def now(cls, tz=None):
             return dt.datetime(2026, 3, 1, 20, 0, tzinfo=dt.UTC).astimezone(tz)
 
-    monkeypatch.setattr("rs_forecast.config.dt.datetime", Clock)
+    monkeypatch.setattr("rs_forecast.config._whole.dt.datetime", Clock)
     assert load(LEAST + "[region]\ntimezone = 'Asia/Ho_Chi_Minh'\n").today == dt.date(2026, 3, 2)
     assert load(LEAST).today == dt.date(2026, 3, 1)
 

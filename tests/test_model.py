@@ -29,7 +29,7 @@ def model() -> RiskModel:
 @pytest.fixture(scope="module")
 def pooled() -> RiskModel:
     history = make_history(1, years=2, parcels=20, horizons=(1, 2), pests=(PEST, "stem_borer"))
-    return RiskModel.fit(history, preset="small", pests=PESTS.plus([BORER]))
+    return RiskModel.fit(history, preset="small", pests=PESTS.over([BORER]))
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_every_table_and_key_of_the_config_is_there():
             None,
         )
         assert re.search(rf"^(# )?\[\[?{table}(\.\w+)?\]", TEXT, re.MULTILINE), table
-        for key in part.model_fields:
+        for key in (f.alias or name for name, f in part.model_fields.items()):
             assert re.search(rf"^(# )?({key} = |\[\[{table}\.{key}\]\]|.*\b{key}, )", TEXT, re.MULTILINE), (table, key)
 
 

@@ -47,8 +47,8 @@ def weather_features(
 ) -> Columns:
     """Return the rows of the weather catalogue for each parcel, computed per site and joined by the sites' weights.
 
-    A window needs two thirds of its days. A site whose newest day is over two weeks old gives none. An anomaly is taken
-    against the same days of the past years that are on record.
+    A variable that the table has not gives no feature. A window needs two thirds of its days. A site whose newest day
+    is over two weeks old gives none. An anomaly is taken against the same days of the past years that are on record.
 
     Rows of days to come are forecasts. By ``forecast`` they are what features ahead are made from, and those of past
     days count until an observation replaces them; where too few are there, climatology stands in: the mean of past
@@ -67,7 +67,8 @@ def weather_features(
     filled = past.starts[1:] > past.starts[:-1]
     at[filled] = past.days[past.starts[1:][filled] - 1]
     query = np.where(filled & (today - at <= LATEST_WEATHER), query, -1)
-    wanted = [row for row in WEATHER_FEATURES.values() if not row.ahead or ahead != "none"]
+    rows = [row for row in WEATHER_FEATURES.values() if not row.ahead or ahead != "none"]
+    wanted = [row for row in rows if row.variable in weather.columns] or rows
     of_site = np.empty((len(wanted), len(sites)))
     for k, row in enumerate(wanted):
         of_site[k] = _to_come(row, coming, past, today) if row.ahead else _that_was(row, past, query, at)
