@@ -388,7 +388,7 @@ def tables_of(
     rows, weights = weather if weather is not None else (None, None)
     tables = Tables(
         signals=_or_empty(signals, schema.SIGNALS),
-        weather=_or_empty(rows, schema.WEATHER),
+        weather=_told(_or_empty(rows, schema.WEATHER)),
         weights=_or_empty(weights, schema.WEATHER_WEIGHTS),
         surveys=_or_empty(surveys, schema.SURVEYS),
         crops=_or_empty(crops, schema.CROPS),
@@ -403,6 +403,12 @@ def tables_of(
     schema.check_crops(tables.crops)
     schema.check_traps(tables.traps)
     return tables
+
+
+def _told(weather: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without the variables that their source never tells of."""
+    silent = [name for name in schema.WEATHER_NAMES if name in weather and weather[name].isna().all()]
+    return weather.drop(columns=silent)
 
 
 def _or_empty(table: pd.DataFrame | None, fields: Sequence[schema.Field]) -> pd.DataFrame:
