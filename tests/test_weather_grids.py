@@ -184,7 +184,7 @@ def test_running_sums_lose_nothing_over_lost_hours(tmp_path, parcels):
 
 def test_files_of_the_store_are_read_however_they_are_cut(tmp_path, parcels):
     """One file, months of their own, instants and sums apart, Zarr beside NetCDF, an older layout: the same days."""
-    data = cds(truth(), land=True)
+    data = cds(truth(6), land=True)
     whole = read_weather_netcdf(write(tmp_path, data, "whole.nc"), parcels, accumulated=BOTH, day_timezone=VN)
     cut = tmp_path / "cut"
     cut.mkdir()
