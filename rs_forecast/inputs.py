@@ -202,6 +202,9 @@ def config_weather(config: Config, parcels: gpd.GeoDataFrame) -> Weather | None:
     elif part.source == "csv":
         options |= {name: getattr(part, name) or None for name in _CSV_OPTIONS}
         options |= {"day_timezone": config.region.timezone, "today": config.today}
+    elif part.source == "netcdf":
+        options |= {"accumulated": part.accumulated, "stamps": part.stamps, "wet_rh": part.wet_rh}
+        options["day_timezone"] = config.region.timezone
     return get_weather(parcels, source=part.source, path=path, **options)
 
 

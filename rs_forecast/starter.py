@@ -71,7 +71,7 @@ indices = ["ndvi", "evi", "ndre", "lswi"]   # rs-forecast indices lists all
 # mask_classes = [0, 1, 3, 8, 9, 10, 11]   # classes of it that count as not clear
 
 [weather]                            # date, and parcel_id or station with lon and lat, then temp_mean, rain_sum, ...
-source = "none"                      # "csv", "netcdf" (AgERA5 names and units), "power" or "open-meteo" (downloaded)
+source = "none"                      # "csv", "netcdf" (AgERA5, ERA5-Land, ERA5), "power" or "open-meteo" (downloaded)
 # path = "data/weather.csv"
 # latency_days = 1                   # days after which you have a day's weather, for rows without known_at
 # date_order = "dmy"
@@ -82,7 +82,7 @@ source = "none"                      # "csv", "netcdf" (AgERA5 names and units),
 # units = {{ temp_mean = "K" }}        # of columns in another unit than the guide's
 # interpolate = "idw"                # several stations by distance, and not the nearest alone
 # timezone = "UTC"                   # hourly tables (time in place of date): the zone of their times
-# accumulated = ["rain"]             # sums that run from 00 UTC, as in ERA5-Land
+# accumulated = ["rain", "radiation"]   # hourly sums that run from 00 UTC, as in ERA5-Land; grids of ERA5: []
 # stamps = "start"                   # a sum is of the hour that starts at its time
 # wet_rh = 90                        # hours from this humidity on are wet, without a column wet [%]
 # url = "https://weather.example.org"   # "power", "open-meteo": another deployment of the service

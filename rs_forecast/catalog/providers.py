@@ -58,7 +58,7 @@ PROVIDERS: Table[Provider] = Table(
             kind="weather",
             opener="rs_forecast.sources.weather:read_weather_netcdf",
             latency_days=7,
-            doc="daily grids, AgERA5 names and units understood",
+            doc="grids of days (AgERA5) or hours (ERA5, ERA5-Land), NetCDF or Zarr",
         ),
         Provider(
             name="power",

@@ -109,7 +109,10 @@ class WeatherConfig(Part):
     interpolate: Literal["nearest", "idw"] = "nearest"
     timezone: Annotated[str, AfterValidator(zone)] = "UTC"
     """Of the times of hourly rows that do not say their offset."""
-    accumulated: Annotated[tuple[Literal["rain", "radiation", "sunshine", "wet"], ...], AfterValidator(unique)] = ()
+    accumulated: (
+        Annotated[tuple[Literal["rain", "radiation", "sunshine", "wet"], ...], AfterValidator(unique)] | None
+    ) = None
+    """Hourly sums that run from 00 UTC; for hourly grids with sums it must be given, be it empty."""
     stamps: Literal["end", "start"] = "end"
     wet_rh: Annotated[float, Field(ge=50, le=100)] | None = None
     url: Address | None = None

@@ -48,9 +48,8 @@ _KEYS_OF = {
 _SERVICES = ("power", "open-meteo")
 _WEATHER_KEYS_OF = {
     **dict.fromkeys(("path",), ("csv", "netcdf")), **dict.fromkeys(("url", "allow_hosts"), _SERVICES),
-    **dict.fromkeys(
-        ("columns", "encoding", "units", "interpolate", "timezone", "accumulated", "stamps", "wet_rh"), ("csv",)
-    ),
+    **dict.fromkeys(("columns", "encoding", "units", "interpolate", "timezone"), ("csv",)),
+    **dict.fromkeys(("accumulated", "stamps", "wet_rh"), ("csv", "netcdf")),
 }  # fmt: skip
 """Keys of ``[weather]`` that only some sources know."""
 _MOST_DILATED_M = 100

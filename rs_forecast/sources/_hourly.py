@@ -134,11 +134,17 @@ def hourly_units(
 
 
 def hours_in_range(
-    table: pd.DataFrame, source: str, accumulated: Collection[str], problems: Sequence[Problem] = ()
+    table: pd.DataFrame,
+    source: str,
+    accumulated: Collection[str],
+    problems: Sequence[Problem] = (),
+    *,
+    grid: bool = False,
 ) -> pd.DataFrame:
     """Return ``table`` with values that cannot be missing, each named with ``problems``.
 
-    A sum that runs through a day may be 24 times that of an hour.
+    A sum that runs through a day may be 24 times that of an hour. The rows of a ``grid`` have no row number in a file
+    and are named by cell and hour.
 
     Raises
     ------
@@ -155,12 +161,17 @@ def hours_in_range(
         if bad.any() and bad.sum() == values.notna().sum() and values.min() < values.max():
             kelvin = field.name in ("temp", "dewpoint") and 200 < values[bad].iloc[0] < 340
             unit = "K" if kelvin else "..."
+            mend = f'declare [weather] units = {{ {field.name} = "{unit}" }}, or map the right column'
             raise SchemaError(
                 f"{source}: no value of column {field.name} is {field.rule}, the first is {values[bad].iloc[0]:g}: "
-                f'declare [weather] units = {{ {field.name} = "{unit}" }}, or map the right column'
+                f"{f'set the unit that the file declares to {unit}' if grid else mend}"
             )
         found += [Problem(row, field.name, value, field.rule) for row, value in values[bad].items()]
         out.loc[bad, field.name] = np.nan
+    if grid and found:
+        at = table.loc[table.index.isin({p.row for p in found}), ["site", "time"]]
+        names = {row: f"of {site} at {time:%Y-%m-%d %H:%M} UTC" for row, site, time in at.itertuples(name=None)}
+        found = [p._replace(row=names[p.row]) for p in found]
     if found:
         text = f"{describe(found, source)}. These cells are taken as missing; the rest of the row stays"
         warnings.warn(DataWarning(text), stacklevel=3)

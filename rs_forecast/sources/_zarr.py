@@ -139,10 +139,15 @@ def _block_side(chunk: int, most: int) -> int:
 
 
 def open_band(band: BandFile) -> zarr.Array[Any]:
-    """Return a band's variable over (time, y, x); a chunk that is not there is an error unless it means no data."""
-    metadata = next(path for name in _ARRAY if (path := Path(band.href, band.variable, name)).is_file())
+    """Return a band's variable over (time, y, x), as :func:`open_variable`."""
+    return open_variable(Path(band.href), band.variable, band.nodata)
+
+
+def open_variable(folder: Path, name: str, nodata: float | None) -> zarr.Array[Any]:
+    """Return a variable of a store; a chunk that is not there is an error unless it means no data."""
+    metadata = next(path for ending in _ARRAY if (path := Path(folder, name, ending)).is_file())
     state = metadata.stat()
-    return _opened(band.href, band.variable, band.nodata, state.st_mtime_ns, state.st_size)
+    return _opened(str(folder), name, nodata, state.st_mtime_ns, state.st_size)
 
 
 def read(folder: Path, array: Any, step: int | slice, rows: tuple[int, int], cols: tuple[int, int]) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from rs_forecast.catalog import PROVIDERS
 from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SchemaError, listing
 from rs_forecast.schema import PARCEL, WEATHER, WEATHER_VARIABLES, Field, Problem, day, describe, drop_rows
 from rs_forecast.sources._hourly import HOURLY_VARIABLES, Stamps, hourly_units, hours_in_range, to_daily, utc_times
+from rs_forecast.sources._hourly_grids import Reading
 from rs_forecast.sources._netcdf import read_grids
 from rs_forecast.sources._notation import Notation
 from rs_forecast.sources._sites import Weather, finish, in_range, nearest_site, no_weather, refuse_swapped, weigh
@@ -211,24 +212,45 @@ def read_weather_netcdf(
     start: object = None,
     end: object = None,
     latency_days: int = 7,
+    accumulated: Sequence[str] | None = None,
+    stamps: Stamps = "end",
+    day_timezone: str = "UTC",
+    wet_rh: float | None = None,
 ) -> Weather:
-    """Read daily weather grids (NetCDF; AgERA5 names and units), each parcel taking its nearest cell.
+    """Read weather grids (NetCDF files, Zarr stores), daily or hourly, each parcel taking its nearest cell.
 
-    ``path`` is a file, several, or a folder, whose files without weather are passed over. Dims are ``time`` (or
-    ``timestamp``, ``valid_time``) and ``y, x`` or ``lat, lon``. Values are converted by their declared ``units``; one
-    without is refused. ``rh_mean`` is derived from ``vapour_pressure`` or ``dewpoint_temperature`` where it is absent.
+    ``path`` is a file or store, several, or a folder, whose files without weather are passed over. Dims are ``time``
+    (or ``timestamp``, ``valid_time``) and ``y, x`` or ``lat, lon``. Values are converted by their declared ``units``;
+    one without is refused. Values of cells without a parcel are not read.
+
+    Days have the names of AgERA5 and its kin, or ours; ``rh_mean`` is derived from ``vapour_pressure`` or
+    ``dewpoint_temperature`` where it is absent. Hours have those of ERA5 (``t2m d2m tp ssrd u10 v10``, or in words), or
+    ours; :func:`to_daily` makes days of them.
+
+    Parameters
+    ----------
+    accumulated
+        Of hourly ``rain`` and ``radiation``, those that run from 00 UTC, as both do in ERA5-Land; none for ERA5 on
+        single levels. Files do not tell, so where there are such sums it must be given.
+    stamps, day_timezone, wet_rh
+        Of hours: see :func:`to_daily`, whose ``timezone`` is ``day_timezone``.
 
     Raises
     ------
     SourceError
         A path cannot be read, or no file holds weather.
     SchemaError
-        A unit is missing or unknown, the grid has no CRS, or values are not daily.
+        A unit is missing or unknown, the grid has no CRS, values are neither daily nor hourly, or a sum is not what
+        it is said to be.
+    ConfigError
+        ``accumulated`` is due and not given, or there is no such time zone.
     """
-    grids = read_grids(path)
+    west, south, east, north = parcels.to_crs(4326).total_bounds
+    grids = read_grids(path, (west, south, east, north))
     weights = nearest_site(parcels, grids.sites, grids.source)
     wanted = set(weights["site"])
-    rows = grids.rows_of(wanted)
+    reading = Reading(accumulated=accumulated, stamps=stamps, timezone=day_timezone, wet_rh=wet_rh)
+    rows = grids.rows_of(wanted, reading)
     rows = in_range(rows, grids.source, [], grid=True).assign(known_at=rows["date"] + np.timedelta64(latency_days, "D"))
     weather = finish(rows, weights, grids.source, start, end)
     return _marked(weather, grids.texts)
