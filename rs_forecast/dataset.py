@@ -23,7 +23,7 @@ from rs_forecast.catalog.seasons import season_of
 from rs_forecast.errors import ConfigError, NoDataError
 from rs_forecast.kernels._jit import share_out
 from rs_forecast.looks import packed_looks
-from rs_forecast.phenology import Sown, find_sown
+from rs_forecast.phenology import Sown, find_sown, longest_stand
 
 _ZONES = ("sub_zone", "commune_code")
 _WEEK = pd.Timedelta(weeks=1)
@@ -167,9 +167,8 @@ def _rows_at(
 ) -> pd.DataFrame:
     looks = packed_looks(known.signals, ground.ids, issued)
     imagery, last_look = features.signal_features(known.signals, ground.ids, ground.zone, issued, looks)
-    sown = find_sown(
-        known.signals, known.crops, ground.ids, issued, paddy=may_be_rice(ground.texts["crop"]), looks=looks
-    )
+    paddy = may_be_rice(ground.texts["crop"])
+    sown = find_sown(known.signals, known.crops, ground.ids, issued, paddy=paddy, looks=looks)
     if ahead != "forecast":  # no feature rests on forecasts that most training rows had not
         known = replace(known, weather=known.weather.loc[known.weather["known_at"] >= known.weather["date"]])
     weather = features.weather_features(known.weather, known.weights, ground.ids, issued, ahead)
@@ -191,7 +190,7 @@ def _rows_at(
             **models[one.pest.name],
             **visits[one.pest.name][list(weeks).index(one.horizon)],
             **reported[one.pest.name],
-            **features.crop_features(sown, ground.near, weeks[one.horizon]),
+            **features.crop_features(sown, ground.near, weeks[one.horizon], longest_stand(paddy)),
             **features.calendar_features(len(ground.ids), weeks[one.horizon]),
         }
         for one in asked

@@ -27,7 +27,10 @@ BASES = ("none", "table", "imagery", "calendar")
 NONE, TABLE, IMAGERY, CALENDAR = (np.int8(code) for code in range(4))
 
 LONGEST_CROP = 150
-"""Days after sowing beyond which a crop is taken as gone [days]."""
+"""Days after sowing beyond which a crop of rice is taken as gone [days]."""
+LONGEST_OTHER = 330
+"""The same for other crops that the office told of [days]: beet stands for half a year and more, winter wheat for ten
+months."""
 LONGEST_SEEN = 110
 """The same for one seen from space alone [days]: clouds may hide its harvest, and the stages add up to 95 at most."""
 SHORTEST_CROP = 60
@@ -94,7 +97,7 @@ def find_sown(
     """Return the newest sowing of each parcel known at ``issued``.
 
     One seen from space stands for one that the office was told of only if it is later by ``SHORTEST_CROP`` days: the
-    next crop, which nobody has reported yet. One older than ``LONGEST_CROP`` days is none; one seen from space is none
+    next crop, which nobody has reported yet. One older than :func:`longest_stand` is none; one seen from space is none
     after ``LONGEST_SEEN`` days, or once the field has been bare or under water again.
 
     Parameters
@@ -118,7 +121,7 @@ def find_sown(
     told, days, starts, rows = _told(crops, ids, today)
     table = series.at_rows(days, told)
     seen, error = _seen(signals, ids, issued, paddy, looks, (days, starts))
-    recent = today - table <= LONGEST_CROP
+    recent = today - table <= (LONGEST_CROP if paddy is None else longest_stand(paddy))
     later = np.isfinite(seen) & (today - seen <= LONGEST_SEEN) & ~(seen - table < SHORTEST_CROP)
     basis = np.where(later, IMAGERY, np.where(recent, TABLE, NONE)).astype(np.int8)
     return Sown(
@@ -127,6 +130,11 @@ def find_sown(
         basis=basis,
         row=np.where(told >= 0, rows[told] if len(rows) else -1, -1),
     )
+
+
+def longest_stand(paddy: NDArray[np.bool_]) -> Floats:
+    """Return the days after sowing beyond which a crop that was told of is taken as gone, by whether it may be rice."""
+    return np.where(paddy, float(LONGEST_CROP), float(LONGEST_OTHER))
 
 
 def _told(crops: pd.DataFrame, ids: pd.Index, today: int) -> tuple[Codes, Codes, Codes, Codes]:

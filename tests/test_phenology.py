@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from rs_forecast.asof import AsOf
 from rs_forecast.dataset import tables_of
 from rs_forecast.errors import LeakageError
+from rs_forecast.features.crops import crop_features
 from rs_forecast.kernels.greening import DRY, UNKNOWN, WET, Greenings, Rules, greenings
-from rs_forecast.phenology import BASES, COVERAGE, LONGEST_SEEN, find_sown, learned_lead
+from rs_forecast.phenology import BASES, COVERAGE, LONGEST_SEEN, find_sown, learned_lead, longest_stand
 
 RULES = Rules(green=0.4, gap=40, soaked=60, hidden=20, apart=60)
 DAY = pd.Timedelta(days=1)
@@ -152,6 +153,15 @@ def test_what_the_office_was_told_comes_first_unless_a_later_crop_is_seen():
             assert found.error[0] == 0
     assert BASES[sown_of(seen, crops(("a", 40, 41))).basis[0]] == "imagery", "nobody knew of it yet"
     assert BASES[sown_of(None, crops(("b", 151, 5))).basis[1]] == "none"
+
+
+def test_crops_other_than_rice_stand_longer():
+    rice = np.array([True, False])
+    for ago, found in ((150, [True, True]), (151, [False, True]), (330, [False, True]), (331, [False, False])):
+        sown = sown_of(None, crops(("a", ago, 5), ("b", ago, 5)), paddy=rice)
+        assert np.isfinite(sown.day).tolist() == found, ago
+        age = crop_features(sown, np.zeros(2, np.int64), ISSUED, longest_stand(rice))["crop_age_days"]
+        assert np.isfinite(age).tolist() == found, ago
 
 
 @pytest.mark.parametrize("late", ["signals", "crops"])

@@ -83,11 +83,12 @@ def test_goettingen_station_by_hand(shared_data):
     file = shared_data / "goettingen_station_hourly" / "clean_weather.csv"
     columns = {"time": "times", "wind": "ws"}
     zone = "Etc/GMT-1"
-    weather = read_weather_csv(
-        file, field_at(9.92, 51.42), columns=columns, stamps="start", wet_rh=90, timezone=zone, day_timezone=zone
-    )
-    rows = weather.rows.loc[weather.rows["site"] == "1"].set_index("date")
-    assert len(rows) == 120, "1 January to 30 April; `times` without a time of day is midnight"
+    with pytest.warns(DataWarning, match="stations 1 .* and 14 .* one after the other"):
+        weather = read_weather_csv(
+            file, field_at(9.92, 51.42), columns=columns, stamps="start", wet_rh=90, timezone=zone, day_timezone=zone
+        )
+    rows = weather.rows.set_index("date")
+    assert len(rows) == 273, "1 January to 30 September; `times` without a time of day is midnight"
     day = rows.loc["2022-04-07"]
     assert day["rain_sum"] == pytest.approx(0.3 + 0.6 + 10.5 + 1.9 + 0.7 + 0.2)
     assert day["wet_hours"] == 4, "12, 13, 14 and 23 o'clock have 90.76, 96.75, 96.21 and 90.16 %"

@@ -87,6 +87,34 @@ def test_one_station_without_a_place_serves_all_with_idw_too(tmp_path):
     assert weights["weight"].tolist() == [1, 1]
 
 
+def test_a_station_that_follows_another_at_its_place_goes_on_with_its_record(tmp_path):
+    old = [f"2026-03-0{d},old,105.4,10.4,5,{20 + d},18,30,1" for d in (1, 2)]
+    new = [f"2026-03-0{d},new,105.4,10.4,5,{20 + d},18,30,1" for d in (3, 4)]
+    else_ = station("elsewhere", 105.9, 10.4, 5)
+    with pytest.warns(DataWarning, match=r"stations old \(2026-03-01 to 2026-03-02\) and new .*as one, old \+ new"):
+        rows, weights = read_weather_csv(csv(tmp_path, HEADER, *new, *old, else_), fields([(105.4, 10.4)]))
+    assert weights[["site", "weight"]].to_numpy().tolist() == [["old + new", 1.0]]
+    assert rows.loc[rows["site"] == "old + new", "temp_mean"].tolist() == [21, 22, 23, 24]
+    assert set(rows["site"]) == {"old + new", "elsewhere"}
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("2026-03-02,B,105.4,10.4,5,22,18,30,1", "at the same time; .* Keep one, or mend lon, lat"),
+        ("2026-03-03,B,105.4,10.4,9,22,18,30,1", ""),  # at another height
+        ("2026-03-03,B,105.5,10.4,5,22,18,30,1", ""),
+    ],
+)
+def test_stations_that_may_be_two_stay_two(tmp_path, recwarn, second, said):
+    first = [f"2026-03-0{d},A,105.4,10.4,5,{20 + d},18,30,1" for d in (1, 2)]
+    rows = read_weather_csv(csv(tmp_path, HEADER, *first, second), fields([(105.4, 10.4)])).rows
+    assert rows["site"].tolist() == ["A", "A", "B"]
+    told = [str(w.message) for w in recwarn]
+    assert len(told) == bool(said)
+    assert all(re.search(said, text) for text in told)
+
+
 # --------------------------------------------------------------------------------------------- what a table gets wrong
 
 HERE = fields([(105.4, 10.4)])

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from rs_forecast.features._columns import Columns
 from rs_forecast.looks import Codes, day_number
-from rs_forecast.phenology import LONGEST_CROP, SHORTEST_CROP, Sown
+from rs_forecast.phenology import LONGEST_CROP, SHORTEST_CROP, Floats, Sown
 
 LEAST_NEAR = 3
 """Sowings around a parcel below which nothing is said of them."""
 
 
-def crop_features(sown: Sown, near: Codes, valid_from: pd.Timestamp) -> Columns:
+def crop_features(sown: Sown, near: Codes, valid_from: pd.Timestamp, longest: Floats | float = LONGEST_CROP) -> Columns:
     """Return features of the newest sowing of each parcel known at the issue date.
 
     ``crop_age_days``: from sowing to the valid week, NaN where unknown or long gone; ``crop_age_error_days``: 0 where
@@ -26,9 +26,11 @@ def crop_features(sown: Sown, near: Codes, valid_from: pd.Timestamp) -> Columns:
     ----------
     near
         Number of the neighbourhood of each parcel.
+    longest
+        Age beyond which the crop is taken as gone, of all or each parcel [days].
     """
     age = day_number(valid_from) - sown.day
-    standing = age <= LONGEST_CROP
+    standing = age <= longest
     middle, spread = _wave(sown.day, near)
     apart = sown.day - middle[near]
     return {

@@ -21,6 +21,7 @@ from rs_forecast.sources._hourly import HOURLY_VARIABLES, Stamps, hourly_units, 
 from rs_forecast.sources._hourly_grids import Reading
 from rs_forecast.sources._netcdf import read_grids
 from rs_forecast.sources._notation import Notation
+from rs_forecast.sources._one_place import joined
 from rs_forecast.sources._sites import Weather, finish, in_range, nearest_site, no_weather, refuse_swapped, weigh
 from rs_forecast.sources._spread_sites import Interpolate, serve
 from rs_forecast.sources._tables import LAT, LON, as_spelled, mark_synthetic, nearest, read_table, unknown_names
@@ -124,7 +125,8 @@ def read_weather_csv(
 
     Columns are ``date``; ``station`` with ``lon``, ``lat`` [degrees, WGS 84], or ``parcel_id``; any of
     ``schema.WEATHER_VARIABLES``; and ``known_at``, else taken as ``date`` + ``latency_days``. Each parcel takes its
-    nearest station, or with ``interpolate="idw"`` several; one station alone needs no ``lon``, ``lat``. A row whose
+    nearest station, or with ``interpolate="idw"`` several; one station alone needs no ``lon``, ``lat``. Stations that
+    follow one another at one place are one, and named. A row whose
     ``known_at`` is before its ``date`` is a forecast. ``date_order`` (``"dmy"``, ``"mdy"``), ``decimal`` and
     ``thousands`` say how the file writes days and numbers, where it is not 2026-03-02 and 1054.5.
 
@@ -186,7 +188,8 @@ def read_weather_csv(
         rows_lost += [Problem(row, "time", None, _HOUR_RULE) for row in table.index[table["time"].isna()]]
     else:
         rows_lost += _out_of_reach(table, today)
-    table = hourly_units(_usable(table, rows_lost, source), units or {}, source, names)
+    table = _usable(table, rows_lost, source)
+    table = hourly_units(joined(table, source) if key == "station" else table, units or {}, source, names)
     rows = table.rename(columns={key: "site"})
     if hourly:
         rows = _one_an_hour(hours_in_range(rows, source, accumulated, cells), names, source)
