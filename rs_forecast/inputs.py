@@ -47,7 +47,7 @@ class Inputs:
     parcels: gpd.GeoDataFrame
     signals: pd.DataFrame | None
     weather: Weather | None
-    surveys: pd.DataFrame
+    surveys: pd.DataFrame | None
     crops: pd.DataFrame | None
     traps: pd.DataFrame | None
     areas: pd.DataFrame | None
@@ -61,8 +61,8 @@ class Inputs:
 def read_inputs(config: Config, *, until: pd.Timestamp | None = None, tell: Tell | None = None) -> Inputs:
     """Read what ``config`` names. Imagery after ``until`` is not looked at, and none is decoded twice.
 
-    Without parcels and surveys there is nothing to do, and their errors are raised. Imagery or weather that cannot be
-    had leaves a gap that is named in ``missing``.
+    Errors of the parcels and of the tables of the office are raised. Imagery or weather that cannot be had leaves a gap
+    that is named in ``missing``.
     """
     parcels = config_parcels(config)
     report_progress(tell, "parcels", 1, 1)
@@ -109,9 +109,11 @@ def config_communes(config: Config) -> Communes | None:
     return None if config.region.communes is None else read_communes(config.region.communes)
 
 
-def config_surveys(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame:
+def config_surveys(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame | None:
     """Read the surveys that ``config`` names; reports of areas, where the parcels are these areas."""
     part = config.surveys
+    if part.path is None:
+        return None
     if part.layout == "areas" or part.layout == "annex":  # noqa: PLR1714 - it narrows the type
         return areas_as_surveys(_areas(config, "surveys"), parcels, config.all_pests)
     return read_surveys(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -14,6 +14,7 @@ from rs_forecast import schema
 from rs_forecast.baselines import BASELINES, baseline_from_dict
 from rs_forecast.catalog import WEATHER_FEATURES
 from rs_forecast.config import Config, load_config
+from rs_forecast.content import Content, forecast_content, process_content
 from rs_forecast.crop_status import crop_status
 from rs_forecast.dataset import build_dataset
 from rs_forecast.errors import ConfigError, NoDataError, listing, noted
@@ -24,10 +25,13 @@ from rs_forecast.fetch_weather import keep_weather
 from rs_forecast.grid import metric_crs
 from rs_forecast.inputs import Inputs, Tell, read_inputs, report_progress, silent
 from rs_forecast.model import RiskModel
+from rs_forecast.process_map import covered, process_map
 from rs_forecast.publish import RunReport, publish
 from rs_forecast.registry import choose, register
 from rs_forecast.risk import risk_table
 from rs_forecast.workspace import Workspace, check_writable
+
+NO_SURVEYS = "no surveys: process models stand in, not calibrated"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,13 +44,30 @@ class Trained:
     warnings: tuple[str, ...]
 
 
+class _Week(NamedTuple):
+    """What a run has made of a week, to be published."""
+
+    inputs: Inputs
+    content: Content
+    crops: gpd.GeoDataFrame
+    degraded: list[str]
+
+
 def history_of(config: Config, inputs: Inputs, until: pd.Timestamp, tell: Tell | None = None) -> gpd.GeoDataFrame:
-    """Return training rows with the labels known by ``until``."""
+    """Return training rows with the labels known by ``until``; NoDataError without surveys."""
+    _require_surveys(config, inputs)
     return _dataset(config, inputs, tell, until=until)
 
 
 def train(config: Config, *, until: Any = None, tell: Tell | None = None, inputs: Inputs | None = None) -> Trained:
-    """Train on the labels known by ``until`` (today), hold the model against the baselines, register it."""
+    """Train on the labels known by ``until`` (today), hold the model against the baselines, register it.
+
+    Raises
+    ------
+    NoDataError
+        No surveys are named, or none gives a label.
+    """
+    _require_surveys(config, inputs)
     last = _not_later(config, until, "until")
     workspace = Workspace(config.workspace.dir)
     with noted() as notes, workspace.lock():
@@ -63,7 +84,8 @@ def train(config: Config, *, until: Any = None, tell: Tell | None = None, inputs
 
 
 def evaluate(config: Config, *, until: Any = None, tell: Tell | None = None) -> tuple[Report, tuple[str, ...]]:
-    """Return the score report on the labels known by ``until`` (today), and the warnings."""
+    """Return the score report on the labels known by ``until`` (today), and the warnings; NoDataError without any."""
+    _require_surveys(config, None)
     last = _not_later(config, until, "until")
     with noted() as notes:
         history = history_of(config, read_inputs(config, until=last, tell=tell), last, tell)
@@ -87,10 +109,13 @@ def run(
     The same inputs publish nothing twice: the report then says ``unchanged``. Other inputs in a week that is published
     replace it, and the older folder is kept as ``<week>.r<n>``.
 
+    Without surveys nothing has been learned: then process models stand in, not calibrated, for the pests that have one
+    (:mod:`rs_forecast.process_map`), and the week is degraded.
+
     Raises
     ------
     NoDataError
-        There is no model that may forecast, or no parcel that it can forecast for.
+        There is no model that may forecast, or no parcel that it can forecast for; without surveys, no process model.
     BusyError
         Another run holds the workspace.
     """
@@ -102,20 +127,73 @@ def run(
     with workspace.lock():
         check_writable(config.output.dir)  # before the long work, not after it
         with noted() as notes:
-            model = choose(workspace.models, _targets(config), day)
-            lacking = (
-                [] if offline or inputs else [*keep_up(config, day, tell=tell), *keep_weather(config, day, tell=tell)]
-            )
-            inputs = inputs or read_inputs(config, until=day, tell=tell)
-            live = _dataset(config, inputs, None, issued=day, ahead=model.weather_ahead)
-            live, lost = _with_features_of(model, live)
-            crops = crop_status(
-                inputs.parcels, inputs.signals, inputs.crops,
-                issued=day, seasons=config.all_seasons, stages=config.all_stages,
-            )  # fmt: skip
-            risk, stands_in = _forecast(config, model, live)
-        degraded = [*lacking, *inputs.missing, *silent(inputs, day), *lost, *stands_in, *_too_little(config, risk)]
-        return publish(config, inputs, model, risk, live, crops, degraded, notes)
+            make = _surveyed_week if _has_surveys(config, inputs) else _unsurveyed_week
+            week = make(config, day, inputs, offline=offline, tell=tell)
+        return publish(config, *week, notes)
+
+
+def _surveyed_week(
+    config: Config, day: pd.Timestamp, inputs: Inputs | None, *, offline: bool, tell: Tell | None
+) -> _Week:
+    """Forecast by the trained model, or by the baseline that stands in for it."""
+    model = choose(Workspace(config.workspace.dir).models, _targets(config), day)
+    inputs, lacking = _kept_up(config, day, inputs, offline=offline, tell=tell)
+    live = _dataset(config, inputs, None, issued=day, ahead=model.weather_ahead)
+    live, lost = _with_features_of(model, live)
+    crops = _crops(config, inputs, day)
+    risk, stands_in = _forecast(config, model, live)
+    degraded = [*lacking, *lost, *stands_in, *_too_little(config, risk, "probability")]
+    content = forecast_content(config, model, risk, live, degraded=degraded, synthetic=inputs.synthetic)
+    return _Week(inputs, content, crops, degraded)
+
+
+def _unsurveyed_week(
+    config: Config, day: pd.Timestamp, inputs: Inputs | None, *, offline: bool, tell: Tell | None
+) -> _Week:
+    """Let process models say how this year's weather ranks among past years."""
+    pests, others = covered([config.all_pests[name] for name in config.forecast.pests])
+    if not pests:
+        known = listing(sorted(pest.name for pest in config.all_pests.values() if pest.process), 20)
+        raise NoDataError(
+            f"no surveys, and no process model for {listing(others, 20)}: there is nothing to publish. Name a file in "
+            f"[surveys] path and train, or pests with a process model in [forecast] pests: {known}"
+        )
+    inputs, lacking = _kept_up(config, day, inputs, offline=offline, tell=tell)
+    crops = _crops(config, inputs, day)
+    table = process_map(crops, inputs.weather, pests=pests, issued=day)
+    uncovered = [f"not covered: {listing(others, 20)} (no process model)"] if others else []
+    degraded = [NO_SURVEYS, *uncovered, *lacking, *_too_little(config, table, "process_index")]
+    content = process_content(config, table, pests, others, degraded=degraded, synthetic=inputs.synthetic)
+    return _Week(inputs, content, crops, degraded)
+
+
+def _kept_up(
+    config: Config, day: pd.Timestamp, inputs: Inputs | None, *, offline: bool, tell: Tell | None
+) -> tuple[Inputs, list[str]]:
+    """Return the inputs, fetched up to ``day`` where that is asked for, and what is lacking."""
+    lacking = [] if offline or inputs else [*keep_up(config, day, tell=tell), *keep_weather(config, day, tell=tell)]
+    inputs = inputs or read_inputs(config, until=day, tell=tell)
+    return inputs, [*lacking, *inputs.missing, *silent(inputs, day)]
+
+
+def _crops(config: Config, inputs: Inputs, day: pd.Timestamp) -> gpd.GeoDataFrame:
+    return crop_status(
+        inputs.parcels, inputs.signals, inputs.crops,
+        issued=day, seasons=config.all_seasons, stages=config.all_stages,
+    )  # fmt: skip
+
+
+def _has_surveys(config: Config, inputs: Inputs | None) -> bool:
+    return config.surveys.path is not None if inputs is None else inputs.surveys is not None
+
+
+def _require_surveys(config: Config, inputs: Inputs | None) -> None:
+    if not _has_surveys(config, inputs):
+        raise NoDataError(
+            "no surveys: there is nothing to learn from. Name a file of them in [surveys] path (rs-forecast surveys "
+            "form makes a form to collect them with); until then rs-forecast run publishes what process models say, "
+            "not calibrated"
+        )
 
 
 def _targets(config: Config) -> list[tuple[str, int]]:
@@ -208,11 +286,14 @@ def _tells_of_source(name: str) -> bool:
     )
 
 
-def _too_little(config: Config, risk: gpd.GeoDataFrame) -> list[str]:
-    area = risk.geometry.to_crs(risk.estimate_utm_crs()).area
-    share = float(area[risk["probability"].notna()].sum() / area.sum())
+def _too_little(config: Config, table: gpd.GeoDataFrame, column: str) -> list[str]:
+    area = table.geometry.to_crs(table.estimate_utm_crs()).area
+    share = float(area[table[column].notna()].sum() / area.sum())
     if share == 0:
-        raise NoDataError("no parcel can be assessed: none grows a host crop or lies near any source")
+        why = "none grows a host crop or lies near any source"
+        if "reasons" in table and column == "process_index":
+            why = listing(f"{reason} ({count})" for reason, count in table["reasons"].value_counts().items())
+        raise NoDataError(f"no parcel can be assessed: {why}")
     if share < config.run.min_assessable:
         return [f"{share:.0%} of the area is assessable, below [run] min_assessable = {config.run.min_assessable:.0%}"]
     return []

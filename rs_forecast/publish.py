@@ -12,15 +12,13 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from rs_forecast import schema
 from rs_forecast.clouds import cloud_csv, cloud_report, cloud_summary
 from rs_forecast.config import Config
+from rs_forecast.content import Content
 from rs_forecast.crop_status import stage_hectares
 from rs_forecast.errors import RsForecastError
 from rs_forecast.inputs import Inputs, weather_folder
-from rs_forecast.maps import write_products
 from rs_forecast.maps.crop_status import write_crop_status
-from rs_forecast.model import RiskModel
 from rs_forecast.sources.weather_services import SERVICES
 from rs_forecast.workspace import (
     MANIFEST,
@@ -57,7 +55,7 @@ class RunReport:
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     areas: dict[str, Any] = field(default_factory=dict)
-    """Hectares per risk class, by product."""
+    """Hectares per risk class, or assessable and not, by product."""
     clouds: dict[str, Any] = field(default_factory=dict)
     """Shares of the fields seen clear in the last week that was over, and in four; empty without imagery."""
     kept: str = ""
@@ -80,9 +78,7 @@ class RunReport:
 def publish(
     config: Config,
     inputs: Inputs,
-    model: RiskModel,
-    risk: gpd.GeoDataFrame,
-    live: gpd.GeoDataFrame,
+    content: Content,
     crops: gpd.GeoDataFrame,
     degraded: Sequence[str],
     notes: Sequence[str],
@@ -96,19 +92,19 @@ def publish(
     OutputError
         The folder cannot be written; what was published stands.
     """
-    issued = risk["issued"].iloc[0]
+    issued = content.issued
     week = f"{issued.isocalendar().year}-W{issued.isocalendar().week:02d}"
     folder = config.output.dir.resolve() / week
     clouds, tables = _clouds(inputs, issued)
-    digest = _digest(config, risk, live, crops, degraded, tables)
+    digest = _digest(config, [*content.tables, crops], degraded, tables)
     common: dict[str, Any] = {
         "issued": f"{issued:%Y-%m-%d}",
         "week": week,
         "folder": str(folder),
-        "model_id": str(risk["model_id"].iloc[0]),
+        "model_id": content.model_id,
         "degraded": tuple(degraded),
         "warnings": tuple(notes),
-        "areas": _areas(risk),
+        "areas": dict(content.areas),
         "clouds": clouds,
     }
     recover(folder, keep=_spare(folder))
@@ -119,18 +115,7 @@ def publish(
     spare = _spare(folder) if older is not None else None
     common["kept"] = spare.name if spare is not None else ""
     with atomic_folder(folder, keep=spare) as stage:
-        written = write_products(
-            risk,
-            stage,
-            crs=config.output.crs,
-            resolution=config.output.resolution,
-            class_limits=config.forecast.class_limits,
-            synthetic=inputs.synthetic,
-            notes=tuple(degraded),
-            pests=config.all_pests,
-            geojson=config.output.geojson,
-            geoparquet=config.output.geoparquet,
-        )
+        written = content.write(stage)
         written += [write_atomic(stage / name, text) for name, text in tables.items()]
         written.append(
             write_crop_status(
@@ -140,7 +125,7 @@ def publish(
         )  # fmt: skip
         names = sorted(path.name for path in written)
         products = {name: sha256_file(stage / name) for name in names}
-        write_json(stage / MANIFEST, _manifest(config, inputs, model, common, digest, products))
+        write_json(stage / MANIFEST, _manifest(config, inputs, content, common, digest, products))
     _point_to(config.output.dir.resolve(), week, issued)
     if older == {}:  # for the report alone: the products do not depend on what stood there
         common["warnings"] += (f"{folder}: what was published there is damaged or not ours; kept as {common['kept']}",)
@@ -148,7 +133,7 @@ def publish(
 
 
 def _manifest(
-    config: Config, inputs: Inputs, model: RiskModel, common: dict[str, Any], digest: str, products: dict[str, str]
+    config: Config, inputs: Inputs, content: Content, common: dict[str, Any], digest: str, products: dict[str, str]
 ) -> dict[str, Any]:
     """What the products were made from. Nothing in it depends on when or where the run was."""
     scenes = inputs.scenes.assign(
@@ -164,8 +149,7 @@ def _manifest(
         "areas_ha": common["areas"],
         "clouds": common["clouds"],
         "model_id": common["model_id"],
-        "trained_model": model.model_id,
-        "evaluation": model.card.get("evaluation", {}),
+        **content.told,
         "known_at": list(inputs.known_at),
         "inputs_sha256": digest,
         "config_sha256": sha256_text(config.model_dump_json(exclude=_PLACES)),
@@ -201,45 +185,29 @@ def _input_files(config: Config) -> dict[str, dict[str, str]]:
 
 
 def _digest(
-    config: Config,
-    risk: gpd.GeoDataFrame,
-    live: gpd.GeoDataFrame,
-    crops: gpd.GeoDataFrame,
-    degraded: Sequence[str],
-    texts: Mapping[str, str],
+    config: Config, tables: Sequence[gpd.GeoDataFrame], degraded: Sequence[str], texts: Mapping[str, str]
 ) -> str:
-    """Hash of all that decides the products: forecast and features, crops, the outlines, settings and version.
+    """Hash of all that decides the products: tables, the outlines of the first of them, settings and version.
 
     ``texts`` are products that are made before it, by name.
     """
-    tables = [
+    hashes = [
         pd.util.hash_pandas_object(pd.DataFrame(t.drop(columns="geometry")), index=False).to_numpy().tobytes()
-        for t in (risk, live, crops)
+        for t in tables
     ]
-    shapes = risk.geometry.to_wkb().to_numpy()
+    shapes = tables[0].geometry.to_wkb().to_numpy()
     settings = [
-        config.forecast.class_limits, config.output.crs, config.output.resolution, str(risk.crs), list(degraded),
+        config.forecast.class_limits, config.output.crs, config.output.resolution, str(tables[0].crs), list(degraded),
         config.output.geojson, config.output.geoparquet,
         [asdict(config.all_pests[name]) for name in config.forecast.pests], importlib.metadata.version("rs-forecast"),
     ]  # fmt: skip
     parts = [
-        *(t.hex() for t in tables),
+        *(found.hex() for found in hashes),
         b"".join(shapes).hex(),
         json.dumps(settings, default=str),
         *map(sha256_text, texts.values()),
     ]
     return sha256_text("\n".join(parts))
-
-
-def _areas(risk: gpd.GeoDataFrame) -> dict[str, Any]:
-    """Hectares per class, by product."""
-    hectares = risk.geometry.to_crs(risk.estimate_utm_crs()).area / 1e4
-    out: dict[str, Any] = {}
-    for (pest, weeks), rows in risk.groupby(["pest", "horizon_weeks"]):
-        by_class = hectares[rows.index].groupby(rows["risk_class"]).sum()
-        classes = (*schema.RISK_CLASSES, schema.NOT_ASSESSABLE)
-        out[f"{pest}_h{int(weeks)}"] = {name: round(float(by_class.get(name, 0.0)), 2) for name in classes}
-    return out
 
 
 def _published(folder: Path) -> dict[str, Any] | None:

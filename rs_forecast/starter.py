@@ -88,6 +88,8 @@ source = "none"                      # "csv", "netcdf" (AgERA5, ERA5-Land, ERA5)
 # url = "https://weather.example.org"   # "power", "open-meteo": another deployment of the service
 # allow_hosts = ["weather.example.org"]   # hosts that may have a private address
 
+# Without surveys nothing can be learned. Leave the next table out, and "run" publishes, for pests that have a process
+# model, how favourable the weather was among past years: no forecast, and marked "process model, not calibrated".
 [surveys]                            # date, pest, value, unit, and parcel_id or lon and lat; a zero is a finding
 path = "data/surveys.csv"            # CSV, Excel, GeoJSON points; rs-forecast surveys check FILE proposes the rest
 delay_days = 7                       # days from a visit, or from a week's Sunday, to your desk, without known_at

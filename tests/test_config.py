@@ -306,9 +306,14 @@ def test_a_planned_table_is_refused_by_name(load, name):
 def test_missing_parts_are_named(load):
     message = refused(load, "")
     assert [line.split(": ", 1)[1] for line in message.splitlines()] == [
-        f"{part}: is missing; add it" for part in ("parcels", "surveys", "forecast")
+        f"{part}: is missing; add it" for part in ("parcels", "forecast")
     ]
-    assert "line 3: surveys.path: is missing; add it" in refused(load, LEAST.replace('path = "surveys.csv"\n', ""))
+    assert "line 1: parcels.path: is missing; add it" in refused(load, LEAST.replace('path = "parcels.gpkg"\n', ""))
+
+
+def test_surveys_may_be_left_out(load):
+    assert load(LEAST.replace('[surveys]\npath = "surveys.csv"\n', "")).surveys.path is None
+    assert load(LEAST.replace('path = "surveys.csv"\n', "")).surveys.path is None
 
 
 @pytest.mark.parametrize(

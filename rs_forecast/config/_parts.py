@@ -120,9 +120,9 @@ class WeatherConfig(Part):
 
 
 class SurveysConfig(Part):
-    """``[surveys]``."""
+    """``[surveys]``. Without them nothing is learned, and a run publishes what process models say."""
 
-    path: ConfigPath
+    path: ConfigPath | None = None
     delay_days: Annotated[int, Field(ge=0, le=365)] = 7
     layout: Literal["long", "wide", "odk", "areas", "annex"] = "long"
     columns: Mapping[str, str] = {}

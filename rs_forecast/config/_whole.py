@@ -64,7 +64,7 @@ class Config(Part):
     crops: CropsConfig = CropsConfig()
     imagery: ImageryConfig = ImageryConfig()
     weather: WeatherConfig = WeatherConfig()
-    surveys: SurveysConfig
+    surveys: SurveysConfig = SurveysConfig()
     traps: TrapsConfig = TrapsConfig()
     areas: AreasConfig = AreasConfig()
     catalog: CatalogConfig = CatalogConfig()

@@ -56,7 +56,8 @@ def _carefully(name: str, check: Check, patient: Patient) -> list[Finding]:
         with noted() as notes:
             found = list(check(patient))
     except RsForecastError as err:
-        spared = name in NOT_VITAL and not isinstance(err, ConfigError)
+        vital = name not in NOT_VITAL or (name == "weather" and patient.config.surveys.path is None)
+        spared = not vital and not isinstance(err, ConfigError)
         return [warning(name, str(err), "") if spared else fail(name, str(err), "")]
     except Exception as err:  # noqa: BLE001 - a doctor that falls ill itself helps nobody
         mend = "report this with the file that causes it; it is a fault of the program"

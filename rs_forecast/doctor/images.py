@@ -74,6 +74,9 @@ def check_signals(patient: Patient) -> Iterator[Finding]:
 
 def check_model(patient: Patient) -> Iterator[Finding]:
     """Whether there is a model for what is to be forecast, and whether it may."""
+    if patient.config.surveys.path is None:
+        yield ok("model", "none is needed without surveys: process models stand in")
+        return
     forecast = patient.config.forecast
     targets = [(pest, weeks) for pest in forecast.pests for weeks in forecast.horizons_weeks]
     model = choose(Workspace(patient.config.workspace.dir).models, targets, patient.today)

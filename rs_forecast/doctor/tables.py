@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rs_forecast.doctor.finding import Finding, Patient, fail, late, ok, span, warning
+from rs_forecast.errors import listing
 from rs_forecast.inputs import (
     config_areas,
     config_communes,
@@ -16,6 +17,7 @@ from rs_forecast.inputs import (
     config_traps,
     config_weather,
 )
+from rs_forecast.process_map import LEAST_YEARS, covered
 from rs_forecast.sources.control_points import ControlPoint, explain_miss, miss
 
 
@@ -63,8 +65,11 @@ def check_parcels(patient: Patient) -> Iterator[Finding]:
 
 
 def check_surveys(patient: Patient) -> Iterator[Finding]:
-    """Rows and events of each pest, and the last visit."""
+    """Rows and events of each pest, and the last visit; without surveys, which pests a process model stands in for."""
     surveys = config_surveys(patient.config, patient.parcels)
+    if surveys is None:
+        yield _no_surveys(patient)
+        return
     patient.marked["surveys"] = bool(surveys.attrs.get("synthetic"))
     for name in patient.config.forecast.pests:
         rows = surveys[surveys["pest"] == name]
@@ -79,6 +84,17 @@ def check_surveys(patient: Patient) -> Iterator[Finding]:
         if not events:
             mend = f"a model needs both; see that values and units are right ({pest.event_text})"
             yield warning("surveys", f"{name}: no row reaches the threshold", mend)
+
+
+def _no_surveys(patient: Patient) -> Finding:
+    pests, others = covered([patient.config.all_pests[name] for name in patient.config.forecast.pests])
+    lost = f"no process model stands in for {listing(others, 20)}"
+    if not pests:
+        mend = "set [surveys] path and train, or name [forecast] pests that have a process model (the guide lists them)"
+        return fail("surveys", f"no file is named, and {lost}", mend)
+    found = f"no file is named: process models, not calibrated, stand in for {listing((p.name for p in pests), 20)}"
+    mend = "set [surveys] path and train, as soon as there are surveys"
+    return warning("surveys", f"{found}; {lost}" if others else found, mend)
 
 
 def check_areas(patient: Patient) -> Iterator[Finding]:
@@ -120,9 +136,17 @@ def check_traps(patient: Patient) -> Iterator[Finding]:
 def check_weather(patient: Patient) -> Iterator[Finding]:
     """Rows and sites of the weather, and the last day."""
     weather = config_weather(patient.config, patient.parcels)
+    alone = patient.config.surveys.path is None
+    if weather is None and alone:
+        yield fail("weather", 'source = "none"', "set [weather] source and path; without surveys all rests on weather")
+        return
     if weather is None:
         yield warning("weather", 'source = "none"', "set [weather] source and path; a forecast without it is degraded")
         return
     patient.marked["weather"] = bool(weather.rows.attrs.get("synthetic"))
     sites = len(weather.rows["site"].unique())
     yield late("weather", f"{len(weather.rows)} rows of {sites} sites, {span(weather.rows)}", weather.rows, patient)
+    years = patient.today.year - weather.rows["date"].min().year
+    if alone and years < LEAST_YEARS:
+        mend = "bring more: rs-forecast fetch CONFIG --start DAY, or a longer file"
+        yield warning("weather", f"{years} past years; process models are compared with at least {LEAST_YEARS}", mend)

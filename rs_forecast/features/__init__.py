@@ -4,12 +4,12 @@ Every function refuses a table with a row known later. Windows end on the issue 
 known, so that the days by which a source is late shift a window and do not thin it.
 """
 
-from rs_forecast.features._columns import Columns
+from rs_forecast.features._columns import Columns, main_sites
 from rs_forecast.features.areas import area_features
 from rs_forecast.features.calendar import calendar_features
 from rs_forecast.features.crops import crop_features
 from rs_forecast.features.imagery import SIGNAL_STATS, signal_features
-from rs_forecast.features.process import process_features
+from rs_forecast.features.process import process_features, process_reading
 from rs_forecast.features.surveys import survey_features
 from rs_forecast.features.traps import trap_features
 from rs_forecast.features.weather import Ahead, ahead_text, archived_share, choose_ahead, weather_features
@@ -31,7 +31,9 @@ __all__ = [
     "calendar_features",
     "choose_ahead",
     "crop_features",
+    "main_sites",
     "process_features",
+    "process_reading",
     "signal_features",
     "survey_features",
     "trap_features",

@@ -10,7 +10,7 @@ from rs_forecast import schema
 from rs_forecast.catalog import DISEASES, INSECTS, Pest
 from rs_forecast.errors import ConfigError
 from rs_forecast.features._columns import Columns, main_sites
-from rs_forecast.process.epirice import epirice_at
+from rs_forecast.process.epirice import MOST_LAG, epirice_at
 from rs_forecast.process.stages import stages_at
 
 LEAST_INTENSITY = 1e-9
@@ -46,14 +46,45 @@ def process_features(
     if weather.empty or np.isnat(sown).all() or not pest.process:
         return out
     runs = pd.DataFrame({"site": main_sites(weights, ids), "start": sown.astype("datetime64[us]")})
+    told = process_reading(weather, runs, pest, issued)
+    value = told["value"].to_numpy(np.float64)
     if pest.process in DISEASES:
-        told = epirice_at(weather, runs, issued, [pest.process])
-        intensity = told[f"{pest.process}_intensity"].to_numpy()
-        out["process_log_intensity"] = np.log10(np.maximum(intensity, LEAST_INTENSITY))
-        out["process_change_7d"] = told[f"{pest.process}_intensity_change_7d"].to_numpy()
-    elif pest.process in INSECTS:
-        told = stages_at(weather, runs, issued, pest.process)
-        out["process_cycles"] = (told["generation"] + told["cycle_fraction"]).to_numpy(np.float64)
+        out["process_log_intensity"] = np.log10(np.maximum(value, LEAST_INTENSITY))
+        out["process_change_7d"] = told["change_7d"].to_numpy(np.float64)
     else:
-        raise ConfigError(f"pest {pest.name!r}: there is no process model {pest.process!r}")
+        out["process_cycles"] = value
     return out
+
+
+def process_reading(
+    weather: pd.DataFrame, runs: pd.DataFrame, pest: Pest, at: object, *, most_lag: int = MOST_LAG
+) -> pd.DataFrame:
+    """Return what the process model of ``pest`` says of each run as of the day ``at``.
+
+    Parameters
+    ----------
+    weather, runs
+        As in :func:`rs_forecast.process.epirice.epirice_at`; ``start`` is the day of sowing.
+    most_lag
+        Days by which weather may end before ``at`` [days].
+
+    Returns
+    -------
+    DataFrame
+        Index of ``runs``: ``value`` (a disease's intensity, or an insect's generations), ``change_7d`` (of a disease,
+        over a week), ``lag_days`` (how many days before ``at`` the day lies that was read); NaN where there is none.
+
+    Raises
+    ------
+    ConfigError
+        The catalogue has no such model.
+    """
+    if pest.process in DISEASES:
+        told = epirice_at(weather, runs, at, [pest.process], most_lag=most_lag)
+        names = {f"{pest.process}_intensity": "value", f"{pest.process}_intensity_change_7d": "change_7d"}
+        return told.rename(columns=names)
+    if pest.process in INSECTS:
+        told = stages_at(weather, runs, at, pest.process, most_lag=most_lag)
+        cycles = told["generation"] + told["cycle_fraction"]
+        return pd.DataFrame({"value": cycles, "change_7d": np.nan, "lag_days": told["lag_days"]}, index=runs.index)
+    raise ConfigError(f"pest {pest.name!r}: there is no process model {pest.process!r}")

@@ -122,9 +122,14 @@ def _rounded(rows: pd.DataFrame, limits: Sequence[float]) -> pd.DataFrame:
 
 def _find_pest(name: str, pests: Mapping[str, Pest] | None) -> Pest:
     pest = pests[name] if pests is not None and name in pests else PESTS[name]
-    if not re.fullmatch(r"\w[\w-]*", name):
-        raise ConfigError(f"pest {name!r}: files are named after it; allowed are letters, digits, '_' and '-'")
+    check_file_name(name)
     return pest
+
+
+def check_file_name(pest: str) -> None:
+    """Raise :class:`ConfigError` for a pest that no file can be named after."""
+    if not re.fullmatch(r"\w[\w-]*", pest):
+        raise ConfigError(f"pest {pest!r}: files are named after it; allowed are letters, digits, '_' and '-'")
 
 
 def _one_day(rows: pd.DataFrame, column: str, what: str) -> str:

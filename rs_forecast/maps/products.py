@@ -123,7 +123,7 @@ def write_products(
     """Write the files of :func:`write_risk_map` into a folder that exists, beside what is there."""
     limits = check_limits(class_limits)
     _check(risk, limits)
-    parcels = _parcels(risk)
+    parcels = parcels_of(risk)
     geobox = output_geobox(parcels, crs, resolution)
     check_size(geobox)
     find_transformer(parcels.crs, str(geobox.crs))
@@ -155,7 +155,7 @@ def _write_group(
         return write_rasters(group, parcels, geobox, folder) + tables.result()
 
 
-def _parcels(risk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def parcels_of(risk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Return each parcel once, in the order of the table; SchemaError where one has no valid polygon."""
     first = ~risk[schema.PARCEL].duplicated().to_numpy()
     columns = {schema.PARCEL: risk[schema.PARCEL].array[first], "geometry": risk.geometry.array[first]}

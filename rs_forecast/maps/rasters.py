@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -66,17 +67,35 @@ def write_rasters(
     OSError
         A file cannot be written; none of the rasters is left behind.
     """
-    tables = [table for layer in layers for table in (_probabilities(layer), _codes(layer))]
+    tables = [table for layer in layers for table in (shares(layer.table["probability"]), _codes(layer))]
+    makers = [functools.partial(make, layer) for layer in layers for make in (_probability_cog, _class_cog)]
+    written = write_cogs([make(geobox, folder) for make in makers], tables, parcels, geobox, threads=threads)
+    return written + [_write_sidecar(layer, folder) for layer in layers]
+
+
+def write_cogs(
+    cogs: Sequence[CogWriter],
+    tables: Sequence[NDArray[Any]],
+    parcels: gpd.GeoDataFrame,
+    geobox: GeoBox,
+    *,
+    threads: int | None = None,
+) -> list[Path]:
+    """Write rasters of the same parcels, all of them or none.
+
+    Parameters
+    ----------
+    cogs
+        What to write.
+    tables
+        For each of ``cogs`` its nodata, and after it the value of each parcel.
+    """
     with contextlib.ExitStack() as stack:
-        cogs = [
-            stack.enter_context(contextlib.closing(make(layer, geobox, folder)))
-            for layer in layers
-            for make in (_probability_cog, _class_cog)
-        ]
+        for cog in cogs:
+            stack.enter_context(contextlib.closing(cog))
         pool = stack.enter_context(ThreadPoolExecutor(threads or cores()))
         _burn(cogs, tables, Owners(parcels, geobox), pool)
-        written = _finish(cogs, pool)
-    return written + [_write_sidecar(layer, folder) for layer in layers]
+        return _finish(cogs, pool)
 
 
 def _burn(cogs: Sequence[CogWriter], tables: Sequence[NDArray[Any]], owners: Owners, pool: ThreadPoolExecutor) -> None:
@@ -120,10 +139,10 @@ def _finish(cogs: Sequence[CogWriter], pool: ThreadPoolExecutor) -> list[Path]:
         raise
 
 
-def _probabilities(layer: RiskLayer) -> NDArray[np.float32]:
-    """Nodata, and after it the published probability of each parcel."""
-    probability = layer.table["probability"].to_numpy("float64")
-    values = np.where(np.isnan(probability), PROBABILITY_NODATA, probability)
+def shares(column: pd.Series) -> NDArray[np.float32]:
+    """Nodata, and after it the published share of each parcel, such as a probability."""
+    share = column.to_numpy("float64")
+    values = np.where(np.isnan(share), PROBABILITY_NODATA, share)
     return np.concatenate([[PROBABILITY_NODATA], values]).astype("float32")
 
 

@@ -53,20 +53,13 @@ def class_style(layer: RiskLayer) -> str:
 def probability_style(layer: RiskLayer) -> str:
     """Return the style of a probability raster: each risk class in two steps, so that class limits stay visible."""
     root = _root(layer, "probability")
-    renderer = _raster_renderer(root, type="singlebandpseudocolor", classificationMin="0", classificationMax="1")
-    shader = ET.SubElement(
-        ET.SubElement(renderer, "rastershader"),
-        "colorrampshader",
-        colorRampType="DISCRETE",
-        classificationMode="1",
-        clip="0",
-        minimumValue="0",
-        maximumValue="1",
+    _stepped(
+        root,
+        [
+            ("inf" if high == 1 else f"{step_end(high):.{DECIMALS + 1}f}", f"{percent(low)}-{percent(high)} %", colour)
+            for low, high, colour in probability_steps(layer.limits)
+        ],
     )
-    for low, high, colour in probability_steps(layer.limits):
-        upper = "inf" if high == 1 else f"{step_end(high):.{DECIMALS + 1}f}"
-        label = f"{percent(low)}-{percent(high)} %"
-        ET.SubElement(shader, "item", value=upper, color=colour, label=label, alpha="255")
     return _text(root)
 
 
@@ -100,13 +93,35 @@ def category_style(column: str, rows: Sequence[tuple[str, str, str]], notes: Seq
         Column that names a feature.
     """
     root = _noted_root(notes)
-    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=column, symbollevels="0")
-    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
-    for number, (value, label, colour) in enumerate(rows):
-        ET.SubElement(categories, "category", value=value, symbol=str(number), label=label, render="true")
-        _fill(ET.SubElement(symbols, "symbol", name=str(number), type="fill", alpha="1"), colour)
-    ET.SubElement(root, "previewExpression").text = f'"{display}"'
-    ET.SubElement(root, "layerGeometryType").text = "2"
+    _by_category(root, column, rows, display)
+    return _text(root)
+
+
+def share_style(
+    column: str, steps: Sequence[tuple[float, str, str]], none: tuple[str, str], notes: Sequence[str], display: str
+) -> str:
+    """Return the one style of a raster and of polygons that both hold a share and have the same file name.
+
+    QGIS takes of it what is for the kind of layer: the pipe for a raster, the renderer for polygons.
+
+    Parameters
+    ----------
+    column
+        Column of the polygons that holds the share.
+    steps
+        Upper end (which belongs to the step), label and colour of each step, rising to 1.
+    none
+        Label and colour of polygons without a share.
+    notes, display
+        As in :func:`category_style`.
+    """
+    root = _noted_root(notes)
+    half = 0.5 / 10**DECIMALS  # a share of float32 may lie above the end that it equals in decimals
+    ends = ["inf" if high == 1 else f"{high + half:.{DECIMALS + 1}f}" for high, *_ in steps]
+    _stepped(root, [(end, label, colour) for end, (_, label, colour) in zip(ends, steps, strict=True)])
+    cases = " ".join(f"WHEN \"{column}\" <= {high:g} THEN '{number}'" for number, (high, *_) in enumerate(steps))
+    rows = [(str(number), label, colour) for number, (_, label, colour) in enumerate(steps)]
+    _by_category(root, f"CASE {cases} END", [*rows, ("", *none)], display)
     return _text(root)
 
 
@@ -146,6 +161,33 @@ def _noted_root(lines: Iterable[str]) -> ET.Element:
     root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="AllStyleCategories")
     ET.SubElement(root, "userNotes", value="".join(f"<p>{html.escape(line)}</p>" for line in lines))
     return root
+
+
+def _stepped(root: ET.Element, steps: Iterable[tuple[str, str, str]]) -> None:
+    """Colour a raster of shares by steps: upper end, label and colour of each."""
+    renderer = _raster_renderer(root, type="singlebandpseudocolor", classificationMin="0", classificationMax="1")
+    shader = ET.SubElement(
+        ET.SubElement(renderer, "rastershader"),
+        "colorrampshader",
+        colorRampType="DISCRETE",
+        classificationMode="1",
+        clip="0",
+        minimumValue="0",
+        maximumValue="1",
+    )
+    for upper, label, colour in steps:
+        ET.SubElement(shader, "item", value=upper, color=colour, label=label, alpha="255")
+
+
+def _by_category(root: ET.Element, column: str, rows: Sequence[tuple[str, str, str]], display: str) -> None:
+    """Colour polygons by the values of a column or expression."""
+    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=column, symbollevels="0")
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    for number, (value, label, colour) in enumerate(rows):
+        ET.SubElement(categories, "category", value=value, symbol=str(number), label=label, render="true")
+        _fill(ET.SubElement(symbols, "symbol", name=str(number), type="fill", alpha="1"), colour)
+    ET.SubElement(root, "previewExpression").text = f'"{display}"'
+    ET.SubElement(root, "layerGeometryType").text = "2"
 
 
 def _raster_renderer(root: ET.Element, **attributes: str) -> ET.Element:

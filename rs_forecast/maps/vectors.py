@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ _AT_ONCE = 20_000
 """Polygons whose points are texts at one time."""
 _POLYGON = 3
 """Of GEOS's kinds of geometry; the other one here is the multipolygon."""
-WHOLE = ("horizon_weeks", "data_age_days")
+WHOLE = ("horizon_weeks", "data_age_days", "past_years")
 """Properties that are whole numbers."""
 
 
@@ -98,12 +98,30 @@ def write_geojson(layer: RiskLayer, geometries: Sequence[str], folder: Path) -> 
         Folder that exists.
     """
     path = folder / f"{layer.stem}.geojson"
+    shapes = (geometries[row] for row in layer.parcel)
+    return write_features(path, layer.table, PROPERTIES, shapes, foreign_members(layer))
+
+
+def write_features(
+    path: Path, table: pd.DataFrame, names: Sequence[str], geometries: Iterable[str], members: Mapping[str, Any]
+) -> Path:
+    """Write columns of a table as a feature collection, one feature a line.
+
+    Parameters
+    ----------
+    names
+        Columns of the table, in order.
+    geometries
+        A GeoJSON geometry for each row, from :func:`geometry_texts`.
+    members
+        What the file says of all of them.
+    """
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        head = json.dumps(foreign_members(layer), ensure_ascii=False)[1:-1]
+        head = json.dumps(members, ensure_ascii=False)[1:-1]
         file.write(f'{{"type": "FeatureCollection", {head}, "features": [')
-        for number, (row, text) in enumerate(zip(layer.parcel, _properties(layer), strict=True)):
+        for number, (shape, text) in enumerate(zip(geometries, _properties(table, names), strict=True)):
             file.write(",\n" if number else "\n")
-            file.write(f'{{"type": "Feature", "properties": {text}, "geometry": {geometries[row]}}}')
+            file.write(f'{{"type": "Feature", "properties": {text}, "geometry": {shape}}}')
         file.write("\n]}\n")
     return path
 
@@ -121,10 +139,10 @@ def foreign_members(layer: RiskLayer) -> dict[str, Any]:
     }
 
 
-def _properties(layer: RiskLayer) -> Iterator[str]:
+def _properties(table: pd.DataFrame, names: Sequence[str]) -> Iterator[str]:
     """The properties of each feature, as JSON."""
-    frame = ", ".join(f'"{name}": %s' for name in PROPERTIES)
-    columns = [_cells(layer.table[name], name) for name in PROPERTIES]
+    frame = ", ".join(f'"{name}": %s' for name in names)
+    columns = [_cells(table[name], name) for name in names]
     return (f"{{{frame % cells}}}" for cells in zip(*columns, strict=True))
 
 
