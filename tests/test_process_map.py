@@ -148,6 +148,19 @@ def test_a_model_that_tells_no_year_from_another_is_no_index_of_nought() -> None
     assert before_onset["reasons"].iloc[0] == "the model tells no year from another at this age"
 
 
+def test_a_past_year_alike_is_no_less_favourable_one() -> None:
+    weather = weather_rows()
+    this = weather[weather["date"] >= "2025-05-01"]
+    copied = this.assign(date=this["date"] - 365 * DAY, known_at=this["known_at"] - 365 * DAY)
+    others = weather[~weather["date"].isin(copied["date"])]
+    both = pd.concat([others, copied], ignore_index=True)
+    for sown, pest in (("2025-05-12", "leaf_blast"), ("2025-06-09", "leaf_folder")):
+        share, years = oracle(both, pest, "north", sown)
+        row = ask(both, pest).loc[(pest, IDS[SOWN.index(sown)])]
+        assert row["process_index"] == pytest.approx(share, abs=5e-5)
+        assert share <= (years - 1) / years
+
+
 def test_a_leap_day_has_its_past_years() -> None:
     weather = weather_rows(first="2018-01-01")
     issued = pd.Timestamp("2024-03-25").as_unit("us")
@@ -166,7 +179,9 @@ def test_rows_known_later_and_forecasts_change_nothing(pest: str, seed: int, cut
     issued = ISSUED - 7 * DAY
     expected = ask(weather[weather["known_at"] <= issued], pest, issued=issued)
     revised = weather.iloc[cut::7].assign(temp_mean=35.0, temp_min=34.0, temp_max=40.0, known_at=issued + shift * DAY)
-    ahead = weather.tail(3).assign(known_at=issued - 3 * DAY, temp_mean=35.0)
+    unseen = weather[(weather["date"] <= issued) & (weather["known_at"] > issued)]
+    ahead = unseen.assign(known_at=issued - 3 * DAY, temp_mean=18.0, temp_min=30.0, temp_max=34.0, rh_mean=99.0)
+    assert len(ahead) == 4
     assert (ahead["known_at"] < ahead["date"]).all()
     more = pd.concat([weather, revised[revised["known_at"] >= revised["date"]], ahead], ignore_index=True)
     pd.testing.assert_frame_equal(ask(more, pest, issued=issued), expected)
