@@ -37,6 +37,9 @@ _REASONS = {
     "complaint": ("A farmer called", "Nông dân báo"),
 }
 
+_CHOSEN = "root/item"
+"""Where an XForm keeps the rows of a list of choices."""
+
 
 def write_form(path: Path, pests: Mapping[str, Pest] = PESTS, *, title: tuple[str, str] | None = None) -> Path:
     """Write the form as an Excel workbook with the sheets survey, choices and settings.
@@ -94,7 +97,7 @@ def _survey() -> list[dict[str, str]]:
              constraint_message=("Not after the visit", "Không được sau ngày điều tra")),
         _row("begin_repeat", "findings", ("Pest that you counted", "Đối tượng đã đếm")),
         _row("select_one pests", "pest", ("Pest", "Đối tượng"), required="yes"),
-        _row("calculate", "unit", calculation="instance('pests')/root/item[name = ${pest}]/unit"),
+        _row("calculate", "unit", calculation=f"instance('pests')/{_CHOSEN}[name = ${{pest}}]/unit"),
         _row(
             "decimal", "value", ("Value [${unit}]", "Mật độ hoặc tỷ lệ [${unit}]"), hint=zero, required="yes",
             constraint=". >= 0 and (${unit} != '%' or . <= 100)",
