@@ -28,10 +28,7 @@ from rs_forecast.sources.weather_services import SERVICES
 from rs_forecast.store import SignalStore
 from rs_forecast.workspace import Workspace
 
-_CSV_OPTIONS = (
-    "columns", "encoding", "date_order", "decimal", "thousands", "units", "interpolate", "timezone", "accumulated",
-    "stamps", "wet_rh",
-)  # fmt: skip
+_CSV_OPTIONS = ("units", "interpolate", "timezone", "accumulated", "stamps", "wet_rh")
 
 Tell = Callable[[str, int, int], None]
 """Progress: what is being done, how many of it are done, of how many."""
@@ -124,11 +121,7 @@ def config_surveys(config: Config, parcels: gpd.GeoDataFrame) -> pd.DataFrame | 
         within_m=part.within_m,
         timezone=config.region.timezone,
         delay_days=part.delay_days,
-        columns=part.columns,
-        encoding=part.encoding,
-        date_order=part.date_order,
-        decimal=part.decimal,
-        thousands=part.thousands,
+        **part.written,
         pests=config.all_pests,
         today=config.today,
         communes=config_communes(config),
@@ -147,10 +140,7 @@ def _areas(config: Config, name: str) -> pd.DataFrame:
         layout=part.layout,
         delay_days=part.delay_days,
         place=part.place,
-        columns=part.columns,
-        encoding=part.encoding,
-        decimal=part.decimal,
-        thousands=part.thousands,
+        **part.written,
         pests=config.all_pests,
         today=config.today,
         communes=config_communes(config),
@@ -181,13 +171,9 @@ def config_traps(config: Config) -> pd.DataFrame | None:
     return read_traps(
         part.path,
         delay_days=part.delay_days,
-        columns=part.columns,
+        **part.written,
         pests=config.all_pests,
         today=config.today,
-        encoding=part.encoding,
-        date_order=part.date_order,
-        decimal=part.decimal,
-        thousands=part.thousands,
     )
 
 
@@ -202,6 +188,7 @@ def config_weather(config: Config, parcels: gpd.GeoDataFrame) -> Weather | None:
         path = weather_folder(config)
         options |= {"url": part.url, "offline": True, "today": config.today}
     elif part.source == "csv":
+        options |= {name: value or None for name, value in part.written.items()}
         options |= {name: getattr(part, name) or None for name in _CSV_OPTIONS}
         options |= {"day_timezone": config.region.timezone, "today": config.today}
     elif part.source == "netcdf":

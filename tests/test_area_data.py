@@ -55,6 +55,18 @@ def test_a_table_of_areas_with_weeks_intervals_and_names_of_communes(tmp_path):
     assert found.attrs["known_at_assumed"] == 1
 
 
+def test_days_of_weeks_are_read_as_declared(tmp_path):
+    path = csv(
+        tmp_path, "place,week,pest,infested_ha,known_at", "a,18/03/2026,rats,5,25/03/2026", "b,31/04/2026,rats,5,"
+    )
+    with pytest.warns(DataWarning, match=r"row 3, column week: found '31/04/2026'"):
+        found = read_areas(path, today=TODAY, date_order="dmy")
+    assert f"{found['week'].item():%Y-%m-%d} {found['known_at'].item():%Y-%m-%d}" == "2026-03-16 2026-03-25"
+    path = csv(tmp_path, "place,week,pest,infested_ha", "a,18/03/2026,rats,5", "b,2026-W12,rats,5")
+    with pytest.warns(DataWarning, match="row 2, column week"):
+        assert read_areas(path, today=TODAY)["place"].tolist() == ["b"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

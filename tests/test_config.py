@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from pathlib import Path
 
 import pytest
@@ -490,3 +491,14 @@ def test_a_config_made_in_python_is_relative_to_the_working_folder():
 def test_every_config_that_ships_can_be_read(file: Path) -> None:
     config = load_config(file)
     assert config.parcels.path.parent == file.parent / "../data"
+
+
+@pytest.mark.parametrize(
+    "reader", ["read_surveys", "read_areas", "read_traps", "read_weather_csv"]
+)  # fmt: skip
+def test_every_reader_of_a_table_takes_what_the_config_says_of_its_writing(reader):
+    from rs_forecast.config._parts import TablePart
+    from rs_forecast.sources import areas, surveys, traps, weather
+
+    found = next(getattr(module, reader) for module in (surveys, areas, traps, weather) if hasattr(module, reader))
+    assert set(TablePart.model_fields) <= set(inspect.signature(found).parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -65,6 +65,21 @@ class ParcelsConfig(Part):
     layer: str | None = None
 
 
+class TablePart(Part):
+    """A table from outside: how its columns are called, and how its texts, days and numbers are written."""
+
+    columns: Mapping[str, str] = {}
+    encoding: str | None = None
+    date_order: DateOrder | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """All of it, as readers take it."""
+        return {name: getattr(self, name) for name in TablePart.model_fields}
+
+
 class CropsConfig(Part):
     """``[crops]``."""
 
@@ -94,17 +109,12 @@ class ImageryConfig(Part):
     offset: float | None = None
 
 
-class WeatherConfig(Part):
+class WeatherConfig(TablePart):
     """``[weather]``. Weather of ``power`` and ``open-meteo`` is downloaded by ``rs-forecast fetch``."""
 
     source: Literal["csv", "netcdf", "power", "open-meteo", "none"] = "none"
     path: ConfigPath | None = None
     latency_days: Annotated[int, Field(ge=0, le=60)] | None = None
-    columns: Mapping[str, str] = {}
-    encoding: str | None = None
-    date_order: DateOrder | None = None
-    decimal: Decimal | None = None
-    thousands: Thousands | None = None
     units: Mapping[str, str] = {}
     interpolate: Literal["nearest", "idw"] = "nearest"
     timezone: Annotated[str, AfterValidator(zone)] = "UTC"
@@ -119,49 +129,34 @@ class WeatherConfig(Part):
     allow_hosts: Annotated[tuple[str, ...], AfterValidator(unique)] = ()
 
 
-class SurveysConfig(Part):
+class SurveysConfig(TablePart):
     """``[surveys]``. Without them nothing is learned, and a run publishes what process models say."""
 
     path: ConfigPath | None = None
     delay_days: Annotated[int, Field(ge=0, le=365)] = 7
     layout: Literal["long", "wide", "odk", "areas", "annex"] = "long"
-    columns: Mapping[str, str] = {}
     units: Mapping[str, str] = {}
     """Pest -> unit of its column, where ``layout`` is wide and the unit is not the catalogue's."""
     within_m: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """How far outside a parcel a point may lie and still count for it [m]."""
     place: str | None = None
     """Commune, sub-zone or province that an annex is of, where its sheets do not say."""
-    encoding: str | None = None
-    date_order: DateOrder | None = None
-    decimal: Decimal | None = None
-    thousands: Thousands | None = None
 
 
-class AreasConfig(Part):
+class AreasConfig(TablePart):
     """``[areas]``: hectares infested by commune, sub-zone or province, as a table or a folder of weekly annexes."""
 
     path: ConfigPath | None = None
     layout: Literal["areas", "annex"] = "areas"
     delay_days: Annotated[int, Field(ge=0, le=365)] = 7
     place: str | None = None
-    columns: Mapping[str, str] = {}
-    encoding: str | None = None
-    date_order: DateOrder | None = None
-    decimal: Decimal | None = None
-    thousands: Thousands | None = None
 
 
-class TrapsConfig(Part):
+class TrapsConfig(TablePart):
     """``[traps]``: light-trap counts."""
 
     path: ConfigPath | None = None
     delay_days: Annotated[int, Field(ge=0, le=365)] = 7
-    columns: Mapping[str, str] = {}
-    encoding: str | None = None
-    date_order: DateOrder | None = None
-    decimal: Decimal | None = None
-    thousands: Thousands | None = None
 
 
 class CatalogConfig(Part):

@@ -101,7 +101,10 @@ def week_of(text: str) -> pd.Timestamp:
     try:
         found = day(text)
     except SchemaError as err:
-        raise SchemaError(f"found {text!r}, allowed is a week such as 2026-W12, or a day of it") from err
+        raise SchemaError(
+            f"found {text!r}, allowed is a week such as 2026-W12, or a day of it such as 2026-03-16; 16/03/2026 where "
+            'date_order = "dmy" is declared'
+        ) from err
     return found - pd.Timedelta(days=found.day_of_week)
 
 

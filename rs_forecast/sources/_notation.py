@@ -88,7 +88,7 @@ def plain_cells(
             continue
         cells = out[field.name]
         if field.kind == "day":
-            made, rule = _days(cells, notation), f"{field.rule}, or {_day_rule(notation, part)}"
+            made, rule = iso_days(cells, notation), f"{field.rule}, or {_day_rule(notation, part)}"
             lost = made.isna() & cells.notna() if notation.date_order else _slashed(cells)
         elif notation.numbers:
             made, rule = _numbers(cells, notation), f"{field.rule}, written {_number_rule(notation)}"
@@ -136,7 +136,7 @@ def _slashed(cells: pd.Series) -> pd.Series:
     return _texts(cells).str.strip().str.fullmatch(_SLASHED.pattern).fillna(value=False).astype(bool)
 
 
-def _days(cells: pd.Series, notation: Notation) -> pd.Series:
+def iso_days(cells: pd.Series, notation: Notation) -> pd.Series:
     """Return the cells, days with slashes as ISO, None where there is no such day; undeclared, as they are."""
     order = notation.date_order
     if order is None:

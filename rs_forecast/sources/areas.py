@@ -31,7 +31,7 @@ from rs_forecast.schema import (
     drop_rows,
 )
 from rs_forecast.sources._area_cells import interval, week_of
-from rs_forecast.sources._notation import Notation
+from rs_forecast.sources._notation import Notation, iso_days
 from rs_forecast.sources._paths import input_file
 from rs_forecast.sources._pest_names import PestNames
 from rs_forecast.sources._survey_places import area_codes
@@ -70,6 +70,7 @@ def read_areas(
     pests: Mapping[str, Pest] = PESTS,
     today: Any = None,
     encoding: str | None = None,
+    date_order: str | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
     communes: Communes | None = None,
@@ -83,6 +84,9 @@ def read_areas(
     ----------
     delay_days
         Days from the Sunday of a week to the office, for rows without ``known_at`` [days].
+    date_order, decimal, thousands
+        How the file writes days (``"dmy"``, ``"mdy"``) and numbers, where it is not 2026-03-02 and 1054.5; of an annex
+        only its numbers are asked, for its week stands in words.
     place
         Area of annexes that do not say theirs.
     communes
@@ -115,7 +119,7 @@ def read_areas(
         problems: list[Problem] = []
         assumed, source = len(table), Path(str(path)).name
     else:
-        notation = Notation(decimal=decimal, thousands=thousands)
+        notation = Notation(date_order=date_order, decimal=decimal, thousands=thousands)
         table, problems, source = _plain(path, columns, encoding, notation, pests, today, part)
         assumed = int(table["known_at"].isna().sum())
         sunday = table["week"] + pd.Timedelta(days=6 + delay_days)
@@ -193,7 +197,7 @@ def _plain(
     table = table.reindex(columns=list(dict.fromkeys([*(f.name for f in AREAS), "common"])))
     table = table.astype({f.name: _TYPES[f.kind] for f in _INPUT})
     table["pest"], strange = PestNames(pests).resolve(table["pest"])
-    weeks, wrong = _each(table["week"], "week", week_of, (SchemaError,))
+    weeks, wrong = _each(iso_days(table["week"], notation).fillna(table["week"]), "week", week_of, (SchemaError,))
     table["week"] = weeks.astype("datetime64[us]")
     now = day(today) if today is not None else day(pd.Timestamp.now("UTC"))
     late = table["week"][table["week"] > now]
