@@ -64,7 +64,7 @@ def _book(rows: pd.DataFrame, pests: Mapping[str, Pest], title: str, *, syntheti
     try:
         from openpyxl import Workbook
     except ImportError as err:
-        raise OutputError("writing an annex needs openpyxl: pip install openpyxl") from err
+        raise OutputError("writing an annex needs openpyxl: pip install 'rs-forecast[excel]'") from err
     book = Workbook()
     book.remove(book.active)
     for place, own in rows.groupby("place"):

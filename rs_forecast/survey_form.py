@@ -152,7 +152,7 @@ def _book(sheets: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     try:
         from openpyxl import Workbook
     except ImportError as err:
-        raise OutputError("writing a form needs openpyxl: pip install openpyxl") from err
+        raise OutputError("writing a form needs openpyxl: pip install 'rs-forecast[excel]'") from err
     book = Workbook()
     book.remove(book.active)
     for name, rows in sheets.items():

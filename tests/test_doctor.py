@@ -92,6 +92,12 @@ def test_an_office_before_its_first_training(office, capsys):
     assert not (office / "outputs").exists()
 
 
+def test_a_folder_named_from_here_is_there_already(office, capsys, monkeypatch):
+    monkeypatch.chdir(office.parent)
+    found = look(Path(office.name), capsys, 4)
+    assert found["workspace"][0]["found"] == f"{office.name} can be written"
+
+
 def test_every_finding_that_is_not_ok_says_what_to_do(office, capsys):
     (office / "crops.csv").unlink()
     found = look(office, capsys, 4)

@@ -69,7 +69,7 @@ def check_folders(patient: Patient) -> Iterator[Finding]:
             mend = f"make it writable for this user, or set another [{name}] dir"
             yield fail(name, f"{there} cannot be written ({err.strerror or err})", mend)
             continue
-        note = "" if there == folder else f" (to be made in {there})"
+        note = "" if there == folder.absolute() else f" (to be made in {there})"
         yield ok(name, f"{folder} can be written{note}")
 
 

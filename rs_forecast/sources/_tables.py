@@ -267,7 +267,8 @@ def excel_sheets(file: Path, what: str, *, header: int | None = 0) -> dict[str, 
         )
     except ImportError as err:
         raise SourceError(
-            f"{what}: reading {file.name} needs openpyxl: pip install openpyxl, or save the sheet as CSV (UTF-8)"
+            f"{what}: reading {file.name} needs openpyxl: pip install 'rs-forecast[excel]', or save the sheet as CSV "
+            "(UTF-8)"
         ) from err
     except (zipfile.BadZipFile, ValueError, KeyError, OSError) as err:
         raise SourceError(f"{what}: {file.name} is not a readable Excel workbook ({err}); save it again") from err
