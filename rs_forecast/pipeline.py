@@ -290,7 +290,7 @@ def _too_little(config: Config, table: gpd.GeoDataFrame, column: str) -> list[st
     area = table.geometry.to_crs(table.estimate_utm_crs()).area
     share = float(area[table[column].notna()].sum() / area.sum())
     if share == 0:
-        why = "none grows a host crop or lies near any source"
+        why = "none grows a host crop or lies near any source; rs-forecast doctor says which crops were found"
         if "reasons" in table and column == "process_index":
             why = listing(f"{reason} ({count})" for reason, count in table["reasons"].value_counts().items())
         raise NoDataError(f"no parcel can be assessed: {why}")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rs_forecast import catalog, schema
 from rs_forecast.catalog import (
     BANDS,
+    HOSTS,
     INDICES,
     LEVELS,
     PESTS,
@@ -32,12 +33,13 @@ from rs_forecast.catalog.bands import BAND_OF_CODE, SCL, SCL_CLASSES, SCL_MASKED
 from rs_forecast.catalog.formula import parse
 from rs_forecast.catalog.seasons import Sowing, check_seasons, season_of, sowings
 from rs_forecast.errors import ConfigError
+from rs_forecast.sources._vietnamese import match_key
 
 TABLES = {
     name: getattr(catalog, name)
     for name in (
-        "BANDS", "DISEASES", "INDICES", "INSECTS", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS", "STAGES",
-        "WEATHER_FEATURES", "WET_RULES",
+        "BANDS", "DISEASES", "HOSTS", "INDICES", "INSECTS", "LEVELS", "PESTS", "PRESETS", "PROVIDERS", "SEASONS",
+        "STAGES", "WEATHER_FEATURES", "WET_RULES",
     )
 }  # fmt: skip
 ROWS = [(name, row) for name, table in TABLES.items() for row in table.values()]
@@ -214,6 +216,12 @@ def test_every_pest_says_what_an_office_must_know(row):
 
 def pest_from_json(row):
     return Pest(**json.loads(json.dumps(asdict(row))))
+
+
+def test_a_name_means_one_crop_and_every_host_is_named():
+    names = [match_key(text) for row in HOSTS.values() for text in (row.name.replace("_", " "), *row.aliases)]
+    assert len(names) == len(set(names))
+    assert {row.crop for row in PESTS.values()} <= set(HOSTS)
 
 
 def test_a_name_means_one_pest():

@@ -85,3 +85,8 @@ def test_a_bad_row_is_left_out_by_name(tmp_path, parcels, row, message):
 def test_no_row_left_is_no_data(tmp_path, parcels):
     with pytest.raises(NoDataError, match="No row is left"):
         read(tmp_path, parcels, "P-7,,rice,2026-05-02,,")
+
+
+def test_a_crop_is_known_by_any_of_its_names(tmp_path, parcels):
+    crops = read(tmp_path, parcels, "P-0,,Lúa,2026-01-02,,", "P-1,,bắp,2026-01-02,,", "P-2,,rau muống,2026-01-02,,")
+    assert crops["crop"].tolist() == ["rice", "maize", "rau muống"]

@@ -18,6 +18,7 @@ from rs_forecast import doctor
 from rs_forecast.cli import main
 from rs_forecast.doctor import CHECKS
 from rs_forecast.doctor import images as doctor_images
+from rs_forecast.sources.parcels import read_parcels
 from rs_forecast.starter import CONFIG_FILE
 
 CONFIG = """
@@ -90,6 +91,16 @@ def test_an_office_before_its_first_training(office, capsys):
     assert "train one with: rs-forecast train" in found["model"][0]["found"]
     assert not (office / "data").exists()  # nothing is written
     assert not (office / "outputs").exists()
+
+
+def test_crops_are_known_by_any_name_and_a_pest_without_a_host_is_told(office, capsys):
+    parcels = gpd.read_file(office / "parcels.gpkg")
+    parcels.assign(crop=["Lúa", "LÚA NƯỚC", "lúa", "RICE"]).to_file(office / "parcels.gpkg")
+    assert read_parcels(office / "parcels.gpkg")["crop"].tolist() == ["rice"] * 4
+    assert states(look(office, capsys, 4), "parcels") == ["ok"]
+    parcels.assign(crop=["Ngô", "rau", None, "rau"]).to_file(office / "parcels.gpkg")
+    told = look(office, capsys, 4)["parcels"]
+    assert told[-1]["found"] == "none grows rice, the host of brown_planthopper; found maize, rau"
 
 
 def test_a_folder_named_from_here_is_there_already(office, capsys, monkeypatch):

@@ -2,6 +2,7 @@
 
 from rs_forecast.catalog.bands import BANDS, Band
 from rs_forecast.catalog.diseases import DISEASES, Disease
+from rs_forecast.catalog.hosts import HOSTS, Host
 from rs_forecast.catalog.indices import INDICES, Index
 from rs_forecast.catalog.insects import INSECTS, Insect, Stage
 from rs_forecast.catalog.pests import PESTS, Pest
@@ -16,6 +17,7 @@ from rs_forecast.catalog.wet_rules import WET_RULES, WetRule
 __all__ = [
     "BANDS",
     "DISEASES",
+    "HOSTS",
     "INDICES",
     "INSECTS",
     "LEVELS",
@@ -29,6 +31,7 @@ __all__ = [
     "Band",
     "CropStage",
     "Disease",
+    "Host",
     "Index",
     "Insect",
     "Level",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from rs_forecast.doctor.finding import Finding, Patient, fail, late, ok, span, warning
 from rs_forecast.errors import listing
@@ -62,6 +63,18 @@ def check_parcels(patient: Patient) -> Iterator[Finding]:
             column = f'map your column: [parcels] columns = {{ {name} = "YOURS" }}'
             mend = column if empty == len(parcels) else f"fill them in {patient.config.parcels.path.name}"
             yield warning("parcels", f"{empty} of {len(parcels)} have no {name}: {effect}", mend)
+    if "crop" in parcels:
+        yield from _hosts(patient, parcels["crop"].dropna())
+
+
+def _hosts(patient: Patient, crops: pd.Series) -> Iterator[Finding]:
+    """Warn of each pest of the config for which no field that says its crop is a host."""
+    grown = set(crops)
+    for name in patient.config.forecast.pests:
+        host = patient.config.all_pests[name].crop
+        if host and grown and host not in grown:
+            said = f"none grows {host}, the host of {name}; found {listing(sorted(grown))}"
+            yield warning("parcels", said, f"write the crop as {host}, or leave it empty where it is not known")
 
 
 def check_surveys(patient: Patient) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from rs_forecast.errors import NoDataError
 from rs_forecast.schema import CROPS, PARCEL, Problem, check_crops, day, describe, drop_rows
+from rs_forecast.sources._crop_names import catalogue_crops
 from rs_forecast.sources._notation import Notation
 from rs_forecast.sources._tables import as_spelled, mark_synthetic, read_table, unknown_names
 
@@ -72,6 +73,7 @@ def read_crops(
     )
     table = table.reindex(columns=_NAMES)
     table = table.astype({f.name: "str" if f.kind == "text" else "datetime64[us]" for f in CROPS})
+    table["crop"] = catalogue_crops(table["crop"])
     now = day(today) if today is not None else day(pd.Timestamp.now("UTC"))
     table[PARCEL] = as_spelled(table[PARCEL], parcels[PARCEL])
     problems += unknown_names(table[PARCEL], "a parcel_id of the parcels", parcels[PARCEL])

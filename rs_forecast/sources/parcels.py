@@ -17,6 +17,7 @@ import shapely
 
 from rs_forecast.errors import ConfigError, DataWarning, NoDataError, SchemaError, SourceError, listing
 from rs_forecast.schema import PARCEL, check_parcels
+from rs_forecast.sources._crop_names import catalogue_crops
 from rs_forecast.sources._crs import settle_crs
 from rs_forecast.sources._paths import input_file, unzipped_shapefile
 from rs_forecast.sources._tables import as_text, mark_synthetic, nearest
@@ -59,8 +60,9 @@ def read_parcels(
     Returns
     -------
     GeoDataFrame
-        ``parcel_id`` (text, unique), ``commune_code``, ``sub_zone``, ``crop`` where given, mapped columns, and valid
-        two-dimensional ``geometry``, in the file's order and CRS. ``attrs["synthetic"]`` if the file says SYNTHETIC.
+        ``parcel_id`` (text, unique), ``commune_code``, ``sub_zone``, ``crop`` where given (as the catalogue calls it:
+        ``lúa`` is rice), mapped columns, and valid two-dimensional ``geometry``, in the file's order and CRS.
+        ``attrs["synthetic"]`` if the file says SYNTHETIC.
 
     Raises
     ------
@@ -84,6 +86,8 @@ def read_parcels(
     frame = _clean(frame, file.name)
     frame = _without_repeats(frame, file.name)
     out = _select(frame, wanted, file.name)
+    if "crop" in out:
+        out["crop"] = catalogue_crops(out["crop"])
     check_parcels(out, file.name)
     return mark_synthetic(out, texts)
 
