@@ -38,7 +38,7 @@ def main() -> None:
     messages: list[str] = []
     QgsApplication.messageLog().messageReceived.connect(lambda text, tag, _: messages.append(f"{tag}: {text}"))
     report = {}
-    for path in sorted([*folder.glob("*.tif"), *folder.glob("*.geojson")]):
+    for path in sorted([*folder.glob("*.tif"), *folder.glob("*.geojson"), *folder.glob("*.gpkg")]):
         layer = open_layer(path)
         report[path.name] = describe(layer) if layer.isValid() else {"valid": False}
         if layer.isValid() and pictures.is_dir():

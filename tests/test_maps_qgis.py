@@ -35,12 +35,16 @@ def run_python(*arguments, home):
     )
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("home")
+def require_qgis(folder):
+    """Skip where QGIS's own Python is not there; ``folder`` is its home."""
     if not Path(PYTHON).exists() or run_python("-c", "import qgis.core", home=folder).returncode:
         pytest.skip(f"{PYTHON} has no qgis.core; on Debian: apt-get install --no-install-recommends qgis python3-qgis")
     return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return require_qgis(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")

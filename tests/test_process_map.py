@@ -15,6 +15,7 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
+from test_maps_qgis import CHECK, require_qgis, run_python
 
 from rs_forecast import doctor, pipeline
 from rs_forecast.catalog import PESTS
@@ -369,3 +370,25 @@ def test_doctor_says_what_stands_in(office: SimpleNamespace) -> None:
     (office.root / "weather.csv").unlink()
     Path(office.config).write_text(CONFIG)
     assert {f.state for f in doctor.examine(office.config).findings if f.name == "weather"} == {"fail"}
+
+
+@pytest.mark.qgis
+def test_qgis_shows_raster_and_fields_by_the_one_style_and_the_stages_by_theirs(
+    office: SimpleNamespace, tmp_path: Path
+) -> None:
+    home, pictures = require_qgis(tmp_path), tmp_path / "pictures"
+    pictures.mkdir()
+    pipeline.run(office.config, issued="2025-06-30")
+    done = run_python(CHECK, office.root / "outputs" / "2025-W27", pictures, home=home)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["messages"] == []
+    found = report["layers"]
+    raster, shapes = found["leaf_blast_process.tif"], found["leaf_blast_process.geojson"]
+    assert (raster["renderer"], shapes["renderer"]) == ("singlebandpseudocolor", "categorizedSymbol")
+    assert (raster["crs"], shapes["crs"], found["crop_status.gpkg"]["crs"]) == ("EPSG:32648", "EPSG:4326", "EPSG:32648")
+    assert raster["legend"][-5:] == shapes["legend"][:5]
+    assert all("process model, not calibrated" in row for row in shapes["legend"])
+    assert found["crop_status.gpkg"]["renderer"] == "categorizedSymbol"
+    assert found["crop_status.gpkg"]["features"] == 30
+    assert any(row.startswith("chưa rõ") for row in found["crop_status.gpkg"]["legend"])
